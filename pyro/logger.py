@@ -1,0 +1,5 @@
+"""The logger of the package."""
+
+import logging
+
+log = logging.getLogger("pyro")
