@@ -1,0 +1,99 @@
+"""The uniform law."""
+
+import math
+from typing import Any
+
+import torch
+from torch.distributions import constraints
+
+from pyro.distributions.parameters import (
+    Parameter,
+    Real,
+    ReparameterisedLaw,
+    as_operand,
+    blank,
+    constant,
+)
+from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
+from pyro.ops.shapes import broadcast_shape
+
+
+class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistributionMixin):  # type: ignore[misc]
+    """Uniform law on an interval, its ends included.
+
+    :param low: the lower end.
+    :param high: the upper end, above the lower.
+    :param validate_args: whether to check parameters and values.
+    :raises ValueError: where the ends are the wrong way round.
+
+    >>> Uniform(0.0, 2.0).log_prob(torch.tensor(1.0))
+    tensor(-0.6931)
+    """
+
+    low = Parameter()
+    high = Parameter()
+
+    def __init__(self, low: Real, high: Real, validate_args: bool | None = None) -> None:
+        self._hold(Uniform, low=low, high=high)
+        self._check_parameters(validate_args)
+        if self._validate_args:
+            self._check_order()
+
+    def _check_order(self) -> None:
+        low, high = self._given_as("low"), self._given_as("high")
+        ordered = low < high
+        if not (bool(ordered.all()) if isinstance(ordered, torch.Tensor) else ordered):
+            raise ValueError(
+                f"Uniform: parameter 'low' must lie below 'high', but low is {low} and high is "
+                f"{high}. Swap them, or widen the interval."
+            )
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        """The interval, with its ends."""
+        return constraints.interval(self._given_as("low"), self._given_as("high"))
+
+    @classmethod
+    def infer_shapes(  # type: ignore[override]
+        cls, low: Shape = NO_SHAPE, high: Shape = NO_SHAPE
+    ) -> tuple[torch.Size, torch.Size]:
+        """Return the batch and event shape from those of the parameters.
+
+        :param low: the shape of the lower end.
+        :param high: the shape of the upper end.
+        """
+        return torch.Size(broadcast_shape(low, high)), NO_SHAPE
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        shape = self._extended_shape(sample_shape)
+        numbers = self._numbers()
+        if numbers is not None and numbers["low"] <= numbers["high"]:
+            draw = torch.empty(shape, dtype=self._dtype)
+            return draw.uniform_(numbers["low"], numbers["high"])
+        low, high = self.low, self.high
+        return torch.lerp(low, high, blank(shape, low).uniform_())
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density, minus infinity outside the interval.
+
+        :param value: the value.
+        """
+        inside = self._validate_args and self._validate_sample(value)
+        low, high = self._operands(value)
+        if isinstance(low, float) and isinstance(high, float) and low < high:
+            result = constant(-math.log(high - low), value)
+            if value.device.type != "cpu":
+                result = result.to(value.device)
+        else:
+            low, high = as_operand(low, value), as_operand(high, value)
+            result = -(high - low).log()
+        if not inside:
+            outside = (value < low) | (value > high)
+            result = torch.where(outside, -math.inf, result)
+        elif value.dim():
+            result = result.expand(broadcast_shape(value.shape, result.shape))
+        return self._over_batch(result)

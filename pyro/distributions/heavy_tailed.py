@@ -1,0 +1,307 @@
+"""Laws whose tails fall off as a power."""
+
+import math
+from typing import Any
+
+import torch
+from torch.distributions import AbsTransform, AffineTransform, ExpTransform, Transform, constraints
+
+from pyro.distributions.checking import quick_test, surely_belongs
+from pyro.distributions.gamma import Exponential, Gamma
+from pyro.distributions.parameters import (
+    Parameter,
+    Real,
+    ReparameterisedLaw,
+    as_operand,
+    blank,
+    constant,
+)
+from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
+
+_NONNEGATIVE = quick_test(constraints.nonnegative)
+
+
+def cauchy_log_density(value: torch.Tensor, loc: Real, scale: Real, shift: float) -> torch.Tensor:
+    """Return the logarithm of ``1 / scale / (1 + z * z)``, plus a constant.
+
+    :param value: the value; ``z`` is ``(value - loc) / scale``.
+    :param loc: the median.
+    :param scale: the scale.
+    :param shift: the constant.
+    """
+    if not isinstance(loc, float) or loc:
+        value = value - as_operand(loc, value)
+    z = value / as_operand(scale, value)
+    if isinstance(scale, float) and scale > 0.0:
+        level = constant(shift - math.log(scale), value)
+    else:
+        level = constant(shift, value) - as_operand(scale, value).log()
+    return level - torch.log1p(z * z)
+
+
+class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMixin):  # type: ignore[misc]
+    r"""Cauchy law with density :math:`1\,/\,\pi\gamma(1+z^2)`, :math:`z=(x-x_0)/\gamma`.
+
+    :param loc: the median :math:`x_0`.
+    :param scale: half the width at half the maximum, :math:`\gamma`, positive.
+    :param validate_args: whether to check parameters and values.
+
+    >>> Cauchy(0.0, 1.0).log_prob(torch.tensor(0.0))
+    tensor(-1.1447)
+    """
+
+    loc = Parameter()
+    scale = Parameter()
+
+    def __init__(self, loc: Real, scale: Real, validate_args: bool | None = None) -> None:
+        self._hold(Cauchy, loc=loc, scale=scale)
+        self._check_parameters(validate_args)
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably, as ``loc + scale * noise``.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        shape = self._extended_shape(sample_shape)
+        numbers = self._numbers()
+        if numbers is not None and numbers["scale"] > 0.0:
+            draw = torch.empty(shape, dtype=self._dtype)
+            return draw.cauchy_(numbers["loc"], numbers["scale"])
+        loc, scale = self.loc, self.scale
+        return torch.addcmul(loc, blank(shape, loc).cauchy_(), scale)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        loc, scale = self._operands(value)
+        return self._over_batch(cauchy_log_density(value, loc, scale, -math.log(math.pi)))
+
+
+class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistributionMixin):  # type: ignore[misc]
+    r"""Law of :math:`|y|` with :math:`y\sim\mathrm{Cauchy}(0,\gamma)`.
+
+    :param scale: the median :math:`\gamma`, positive.
+    :param validate_args: whether to check parameters and values.
+
+    >>> HalfCauchy(1.0).log_prob(torch.tensor(0.0))
+    tensor(-0.4516)
+    """
+
+    scale = Parameter()
+
+    def __init__(self, scale: Real, validate_args: bool | None = None) -> None:
+        self._hold(HalfCauchy, scale=scale)
+        self._check_parameters(validate_args)
+
+    @property
+    def base_dist(self) -> Cauchy:
+        """The law before the sign is dropped."""
+        law: Cauchy = self._view_as(Cauchy, loc=0.0, scale=self._given_as("scale"))
+        return law
+
+    @property
+    def transforms(self) -> list[Transform]:
+        """The absolute value."""
+        return [AbsTransform()]
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        shape = self._extended_shape(sample_shape)
+        numbers = self._numbers()
+        if numbers is not None and numbers["scale"] > 0.0:
+            draw = torch.empty(shape, dtype=self._dtype)
+            return draw.cauchy_(0.0, numbers["scale"]).abs_()
+        scale = self.scale
+        return blank(shape, scale).cauchy_().abs_() * scale
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density, minus infinity where the value is negative.
+
+        :param value: the value.
+        """
+        if not isinstance(value, torch.Tensor):
+            value = torch.as_tensor(value, dtype=self._dtype)
+        inside = self._validate_args and self._validate_sample(value)
+        (scale,) = self._operands(value)
+        result = cauchy_log_density(value, 0.0, scale, math.log(2 / math.pi))
+        result = self._over_batch(result)
+        if inside or surely_belongs(value, _NONNEGATIVE):
+            return result
+        return torch.where(value < 0, -math.inf, result)
+
+
+class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributionMixin):  # type: ignore[misc]
+    r"""Student's t law, density proportional to :math:`(1+z^2/\nu)^{-(\nu+1)/2}`.
+
+    :param df: degrees of freedom :math:`\nu`, positive.
+    :param loc: the median.
+    :param scale: the scale, positive; :math:`z` is ``(x - loc) / scale``.
+    :param validate_args: whether to check parameters and values.
+
+    >>> StudentT(1.0).log_prob(torch.tensor(0.0))
+    tensor(-1.1447)
+    """
+
+    df = Parameter()
+    loc = Parameter()
+    scale = Parameter()
+
+    def __init__(
+        self, df: Real, loc: Real = 0.0, scale: Real = 1.0, validate_args: bool | None = None
+    ) -> None:
+        self._hold(StudentT, df=df, loc=loc, scale=scale)
+        self._check_parameters(validate_args)
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably: a normal variable over the root of a gamma variable.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        shape = self._extended_shape(sample_shape)
+        half = constant(0.5, self.df) * self.df
+        noise = torch.normal(0.0, 1.0, shape, dtype=half.dtype, device=half.device)
+        square = torch._standard_gamma(half if half.shape == shape else half.expand(shape))
+        return torch.addcmul(self.loc, self.scale, noise * torch.rsqrt(square / half))
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        df, loc, scale = self._operands(value)
+        if not isinstance(loc, float) or loc:
+            value = value - as_operand(loc, value)
+        if isinstance(df, float) and isinstance(scale, float) and df > 0.0 < scale:
+            half = 0.5 * df
+            level = math.lgamma(half + 0.5) - math.lgamma(half) - math.log(scale)
+            z = value / constant(scale * math.sqrt(df), value)
+            zero = constant(level - 0.5 * math.log(math.pi * df), value)
+            result = torch.sub(zero, torch.log1p(z * z), alpha=half + 0.5)
+        else:
+            df, scale = as_operand(df, value), as_operand(scale, value)
+            half = constant(0.5, value) * df
+            more = half + constant(0.5, value)
+            z = value / scale
+            zero = more.lgamma() - half.lgamma() - (scale * (math.pi * df).sqrt()).log()
+            result = torch.addcmul(zero, more, torch.log1p(z * z / df), value=-1)
+        return self._over_batch(result)
+
+
+class FisherSnedecor(  # type: ignore[misc]
+    ReparameterisedLaw, torch.distributions.FisherSnedecor, TorchDistributionMixin
+):
+    r"""F law: that of a ratio of two chi-squared variables, each over its degrees of freedom.
+
+    :param df1: degrees of freedom of the numerator, positive.
+    :param df2: degrees of freedom of the denominator, positive.
+    :param validate_args: whether to check parameters and values.
+
+    >>> FisherSnedecor(2.0, 2.0).log_prob(torch.tensor(1.0))
+    tensor(-1.3863)
+    """
+
+    df1 = Parameter()
+    df2 = Parameter()
+
+    def __init__(self, df1: Real, df2: Real, validate_args: bool | None = None) -> None:
+        self._hold(FisherSnedecor, df1=df1, df2=df2)
+        self._check_parameters(validate_args)
+
+    @property
+    def _gamma1(self) -> Gamma:
+        return Gamma(self.df1 * 0.5, self.df1, validate_args=False)
+
+    @property
+    def _gamma2(self) -> Gamma:
+        return Gamma(self.df2 * 0.5, self.df2, validate_args=False)
+
+
+class Pareto(ReparameterisedLaw, torch.distributions.Pareto, TorchDistributionMixin):  # type: ignore[misc]
+    r"""Pareto law with density :math:`\alpha m^\alpha/x^{\alpha+1}`, :math:`x\geq m`.
+
+    :param scale: the smallest value :math:`m`, positive.
+    :param alpha: the exponent :math:`\alpha`, positive.
+    :param validate_args: whether to check parameters and values.
+
+    >>> Pareto(1.0, 2.0).log_prob(torch.tensor(1.0))
+    tensor(0.6931)
+    """
+
+    has_rsample = True
+    scale = Parameter()
+    alpha = Parameter()
+
+    def __init__(self, scale: Real, alpha: Real, validate_args: bool | None = None) -> None:
+        self._hold(Pareto, scale=scale, alpha=alpha)
+        self._check_parameters(validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        """What is not below the smallest value."""
+        return constraints.greater_than_eq(self._given_as("scale"))
+
+    @property
+    def base_dist(self) -> Exponential:
+        """The law of the logarithm of a draw over the smallest value."""
+        law: Exponential = self._view_as(Exponential, rate=self._given_as("alpha"))
+        return law
+
+    @property
+    def transforms(self) -> list[Transform]:
+        """The exponential function, then multiplication by the smallest value."""
+        return [ExpTransform(), AffineTransform(0, self.scale)]
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        scale, alpha = self.scale, self.alpha
+        noise = blank(self._extended_shape(sample_shape), scale).exponential_()
+        return torch.exp(noise / alpha) * scale
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density, minus infinity below the smallest value.
+
+        :param value: the value.
+        """
+        inside = self._validate_args and self._validate_sample(value)
+        scale, alpha = (as_operand(operand, value) for operand in self._operands(value))
+        log_value = value.log()
+        result = torch.addcmul(alpha.log() - log_value, alpha, scale.log() - log_value)
+        result = self._over_batch(result)
+        return result if inside else torch.where(value < scale, -math.inf, result)
+
+
+class GeneralizedPareto(  # type: ignore[misc]
+    ReparameterisedLaw, torch.distributions.GeneralizedPareto, TorchDistributionMixin
+):
+    r"""Generalised Pareto law, with survival function :math:`(1+\xi z)^{-1/\xi}`.
+
+    :param loc: the smallest value.
+    :param scale: the scale, positive; :math:`z` is ``(x - loc) / scale``.
+    :param concentration: the shape :math:`\xi`; at 0 the law is exponential.
+    :param validate_args: whether to check parameters and values.
+
+    >>> GeneralizedPareto(0.0, 1.0, 1.0).log_prob(torch.tensor(1.0))
+    tensor(-1.3863)
+    """
+
+    loc = Parameter()
+    scale = Parameter()
+    concentration = Parameter()
+
+    def __init__(
+        self, loc: Real, scale: Real, concentration: Real, validate_args: bool | None = None
+    ) -> None:
+        self._hold(GeneralizedPareto, loc=loc, scale=scale, concentration=concentration)
+        self._check_parameters(validate_args)

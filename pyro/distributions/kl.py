@@ -1,0 +1,1 @@
+"""Divergences of the laws that torch does not know."""

@@ -1,0 +1,340 @@
+"""Laws derived from other laws: stretched over a batch, or scored in part."""
+
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.distributions import constraints
+
+from pyro.distributions.feasible import feasible_point
+from pyro.distributions.score_parts import ScoreParts
+from pyro.distributions.torch_mixin import (
+    NO_SHAPE,
+    Shape,
+    TorchDistribution,
+    TorchDistributionMixin,
+    Wrappers,
+    as_shape,
+)
+from pyro.ops.shapes import broadcast_shape
+
+__all__ = [
+    "ExpandedDistribution",
+    "MaskedDistribution",
+    "TorchDistribution",
+    "TorchDistributionMixin",
+]
+
+V = TypeVar("V")
+
+
+class FromBase(Generic[V]):
+    """An attribute that a derived law takes from its base, unless it has been set on it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, law: Any, owner: type) -> V:
+        if law is None:
+            return False  # type: ignore[return-value]
+        value: V = getattr(law.base_dist, self.name)
+        return value
+
+
+class DerivedDistribution(TorchDistribution):
+    """A law that draws from a base law and differs from it in shape or in score only.
+
+    :param base_dist: the base law.
+    :param batch_shape: the batch shape to have.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    has_rsample = FromBase[bool]("has_rsample")
+    has_enumerate_support = FromBase[bool]("has_enumerate_support")
+
+    def __init__(self, base_dist: Any, batch_shape: Shape) -> None:
+        self.base_dist = base_dist
+        super().__init__(batch_shape, base_dist.event_shape, validate_args=False)
+        del self._validate_args
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """The support of the base law."""
+        return self.base_dist.support
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_dist!r}, batch_shape={tuple(self.batch_shape)})"
+
+
+class ExpandedDistribution(DerivedDistribution):
+    """A law repeated, independently, along new or stretched batch dimensions.
+
+    Draws along them are independent of each other; nothing is copied.
+
+    :param base_dist: the law to repeat.
+    :param batch_shape: the batch shape to have; that of ``base_dist`` must broadcast to it.
+    :raises ValueError: where it does not.
+
+    >>> from pyro.distributions.normal import Normal
+    >>> ExpandedDistribution(Normal(torch.zeros(2, 1), 1.0), [2, 3])().shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, base_dist: Any, batch_shape: Shape = NO_SHAPE) -> None:
+        batch_shape = as_shape(batch_shape)
+        if broadcast_shape(base_dist.batch_shape, batch_shape) != tuple(batch_shape):
+            raise ValueError(
+                f"{base_dist} has batch shape {tuple(base_dist.batch_shape)}, which does not expand "
+                f"to {tuple(batch_shape)}."
+            )
+        super().__init__(base_dist, batch_shape)
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "ExpandedDistribution":
+        """Return the base law, repeated to another batch shape.
+
+        :param batch_shape: the batch shape to have.
+        :param _instance: not used: this class has no parameters of its own.
+        """
+        if broadcast_shape(self.batch_shape, batch_shape) != tuple(batch_shape):
+            raise ValueError(f"{self} does not expand to {tuple(batch_shape)}.")
+        new = ExpandedDistribution(self.base_dist, batch_shape)
+        new.__dict__.update({k: v for k, v in vars(self).items() if k == "has_rsample"})
+        return new
+
+    def _draw(self, draw: Any, sample_shape: Shape) -> torch.Tensor:
+        """Draw once for each repetition, then move those dimensions to where they belong."""
+        sample_shape, target = as_shape(sample_shape), self._batch_shape
+        base = self.base_dist.batch_shape
+        own = torch.Size((1,) * (len(target) - len(base))) + base
+        fresh = torch.Size([n if n != k else 1 for n, k in zip(target, own, strict=True)])
+        value: torch.Tensor = draw(sample_shape + fresh)
+        value = value.reshape(sample_shape + fresh + own + self._event_shape)
+        first, rank = len(sample_shape), len(target)
+        order = [first + k for i in range(rank) for k in (i, i + rank)]
+        rest = range(first + 2 * rank, value.dim())
+        value = value.permute(*range(first), *order, *rest)
+        return value.reshape(sample_shape + target + self._event_shape)
+
+    def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw without gradients.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        return self._draw(self.base_dist.sample, sample_shape)
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        return self._draw(self.base_dist.rsample, sample_shape)
+
+    def _spread(self, tensor: Any) -> Any:
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        return tensor.expand(broadcast_shape(tensor.shape, self._batch_shape))
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density of a value.
+
+        :param value: the value; what lacks batch dimensions is scored once for each of them.
+        """
+        result: torch.Tensor = self._spread(self.base_dist.log_prob(value))
+        return result
+
+    def score_parts(self, value: torch.Tensor) -> ScoreParts:  # type: ignore[override]
+        """Return the parts of the log density that an ELBO's gradient estimator needs.
+
+        :param value: a value that this law drew.
+        """
+        if "has_rsample" in vars(self):
+            return super().score_parts(value)
+        return ScoreParts(*map(self._spread, self.base_dist.score_parts(value)))
+
+    def enumerate_support(self, expand: bool = True) -> torch.Tensor:
+        """List the values that the law can take, along a new dimension on the left.
+
+        :param expand: whether to repeat the list for each entry of the batch.
+        """
+        values: torch.Tensor = self.base_dist.enumerate_support(expand=False)
+        ones = torch.Size((1,) * len(self._batch_shape))
+        values = values.reshape(values.shape[:1] + ones + self._event_shape)
+        return values.expand((-1,) + self._batch_shape + self._event_shape) if expand else values
+
+    def conjugate_update(self, other: Any) -> tuple[Any, torch.Tensor]:
+        """Multiply this density by a conjugate one.
+
+        :param other: a law over the same values.
+        """
+        if isinstance(other, ExpandedDistribution):
+            other = other.base_dist.expand(other.batch_shape)
+        updated, log_normalizer = self.base_dist.conjugate_update(other)
+        batch_shape = broadcast_shape(self._batch_shape, updated.batch_shape)
+        return updated.expand(batch_shape), log_normalizer.expand(batch_shape)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The expectation."""
+        mean: torch.Tensor = self.base_dist.mean
+        return mean.expand(self._batch_shape + self._event_shape)
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """The variance of each entry."""
+        variance: torch.Tensor = self.base_dist.variance
+        return variance.expand(self._batch_shape + self._event_shape)
+
+
+class MaskedDistribution(DerivedDistribution):
+    """A law that scores a part of its batch only.
+
+    ``log_prob(x)`` is the base law's where the mask holds and 0 elsewhere, whatever ``x`` is there.
+    Values are still drawn everywhere.
+
+    :param base_dist: the law.
+    :param mask: True, False, or a boolean tensor that broadcasts with the batch shape. With False
+        the base law is not asked for its density at all.
+    :raises TypeError: where the mask is neither.
+
+    >>> from pyro.distributions.normal import Normal
+    >>> MaskedDistribution(Normal(0.0, 1.0), False).log_prob(torch.ones(2))
+    tensor([0., 0.])
+    """
+
+    def __init__(self, base_dist: Any, mask: torch.Tensor | bool) -> None:
+        if isinstance(mask, torch.Tensor):
+            if mask.dtype is not torch.bool:
+                raise TypeError(
+                    f"A mask must be boolean, not {mask.dtype}: pass mask.bool(). To weight log "
+                    f"densities use pyro.poutine.scale."
+                )
+            batch_shape = torch.Size(broadcast_shape(mask.shape, base_dist.batch_shape))
+            if mask.shape != batch_shape:
+                mask = mask.expand(batch_shape)
+            if base_dist.batch_shape != batch_shape:
+                base_dist = base_dist.expand(batch_shape)
+        elif isinstance(mask, bool):
+            batch_shape = base_dist.batch_shape
+        else:
+            raise TypeError(f"A mask is a bool or a boolean tensor, not {mask!r}.")
+        self._mask = mask
+        super().__init__(base_dist, batch_shape)
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "MaskedDistribution":
+        """Return the law repeated, with its mask, to another batch shape.
+
+        :param batch_shape: the batch shape to have.
+        :param _instance: not used: this class has no parameters of its own.
+        """
+        batch_shape = as_shape(batch_shape)
+        mask = self._mask
+        if isinstance(mask, torch.Tensor):
+            mask = mask.expand(batch_shape)
+        new = MaskedDistribution(self.base_dist.expand(batch_shape), mask)
+        new.__dict__.update({k: v for k, v in vars(self).items() if k == "has_rsample"})
+        return new
+
+    def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw without gradients.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        value: torch.Tensor = self.base_dist.sample(sample_shape)
+        return value
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        value: torch.Tensor = self.base_dist.rsample(sample_shape)
+        return value
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density of a value, 0 where the mask does not hold.
+
+        :param value: the value. Neither it nor its gradient matters where it is masked out.
+        """
+        mask = self._mask
+        if mask is True:
+            result: torch.Tensor = self.base_dist.log_prob(value)
+            return result
+        if mask is False:
+            shape = value.shape[: value.dim() - len(self._event_shape)]
+            dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+            zero = torch.zeros((), dtype=dtype, device=value.device)
+            return zero.expand(broadcast_shape(shape, self._batch_shape))
+        return torch.where(mask, self.base_dist.log_prob(self._without_missing(value)), 0.0)
+
+    def _without_missing(self, value: torch.Tensor) -> torch.Tensor:
+        """Put a point of the support where the mask does not hold.
+
+        Zero times the gradient at a missing value would be NaN, were it scored there.
+        """
+        shape = self._batch_shape + self._event_shape
+        if value.shape != shape:
+            self._validate_shape(value.shape, shape)
+        try:
+            point = feasible_point(self.base_dist.support, self._event_shape)
+        except NotImplementedError:
+            point = None
+        if point is None:
+            return value
+        if isinstance(point, torch.Tensor):
+            point = point.to(value)
+        mask = self._mask[(...,) + (None,) * len(self._event_shape)]  # type: ignore[index]
+        return torch.where(mask, value, point)
+
+    def score_parts(self, value: torch.Tensor) -> ScoreParts:  # type: ignore[override]
+        """Return the parts of the log density that an ELBO's gradient estimator needs.
+
+        :param value: a value that this law drew.
+        """
+        log_prob = self.log_prob(value)
+        if self.has_rsample:
+            return ScoreParts(log_prob, 0.0, log_prob)
+        # The value was drawn from the whole density, so its score is not masked.
+        return ScoreParts(log_prob, self.base_dist.log_prob(value), 0.0)
+
+    def enumerate_support(self, expand: bool = True) -> torch.Tensor:
+        """List the values that the law can take, along a new dimension on the left.
+
+        :param expand: whether to repeat the list for each entry of the batch.
+        """
+        values: torch.Tensor = self.base_dist.enumerate_support(expand=expand)
+        return values
+
+    def conjugate_update(self, other: Any) -> tuple[Any, torch.Tensor]:
+        """Multiply this density by a conjugate one.
+
+        :param other: a law over the same values, of the base law's class.
+        """
+        updated, log_normalizer = self.base_dist.conjugate_update(other)
+        mask = self._mask
+        if mask is True:
+            return updated, log_normalizer
+        kept = torch.as_tensor(mask)
+        parameters = {
+            name: torch.where(
+                kept[(...,) + (None,) * constraint.event_dim],
+                getattr(updated, name),
+                getattr(other, name),
+            )
+            for name, constraint in updated.arg_constraints.items()
+        }
+        return type(updated)(**parameters), torch.where(kept, log_normalizer, 0.0)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The expectation of the base law."""
+        mean: torch.Tensor = self.base_dist.mean
+        return mean
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """The variance of the base law."""
+        variance: torch.Tensor = self.base_dist.variance
+        return variance
+
+
+Wrappers.expanded = ExpandedDistribution
+Wrappers.masked = MaskedDistribution
