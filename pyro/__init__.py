@@ -1,0 +1,48 @@
+"""Pyro: deep universal probabilistic programming on PyTorch, with ``poutine.equalize`` at home."""
+
+import pyro.infer
+import pyro.nn
+import pyro.optim
+import pyro.poutine as poutine
+import pyro.settings as settings
+from pyro._version import __version__
+from pyro.logger import log
+from pyro.poutine.handlers import condition
+from pyro.primitives import (
+    barrier,
+    clear_param_store,
+    deterministic,
+    enable_validation,
+    factor,
+    get_param_store,
+    module,
+    param,
+    plate,
+    plate_stack,
+    sample,
+    subsample,
+    validation_enabled,
+)
+from pyro.util import set_rng_seed
+
+__all__ = [
+    "__version__",
+    "barrier",
+    "clear_param_store",
+    "condition",
+    "deterministic",
+    "enable_validation",
+    "factor",
+    "get_param_store",
+    "log",
+    "module",
+    "param",
+    "plate",
+    "plate_stack",
+    "poutine",
+    "sample",
+    "set_rng_seed",
+    "settings",
+    "subsample",
+    "validation_enabled",
+]

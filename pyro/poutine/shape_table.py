@@ -1,0 +1,64 @@
+"""The table of a trace's shapes, for whoever debugs a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Cells = tuple[str, list[str], list[str] | None]  # label, batch cells, event cells (None: no bar)
+
+
+def format_shape_table(nodes: Mapping[str, Any], title: str, last_site: str | None) -> str:
+    """Lay out the shapes of a trace's sites.
+
+    :param nodes: the trace's nodes.
+    :param title: the first line.
+    :param last_site: the last site to show; all of them if None.
+    """
+    params: list[Cells] = []
+    samples: list[Cells] = []
+    for name, site in nodes.items():
+        if site["type"] == "param":
+            params.append((str(name), _cells(site["value"].shape), None))
+        elif site["type"] == "sample":
+            samples += _sample_rows(str(name), site)
+        if name == last_site:
+            break
+    rows: list[Cells] = [
+        (title, [], None),
+        ("Param Sites:", [], None),
+        *params,
+        ("Sample Sites:", [], None),
+        *samples,
+    ]
+    return _align(rows)
+
+
+def _sample_rows(name: str, site: Mapping[str, Any]) -> list[Cells]:
+    fn = site["fn"]
+    event_dim = getattr(fn, "event_dim", 0)
+    batch, event = getattr(fn, "batch_shape", ()), getattr(fn, "event_shape", ())
+    rows: list[Cells] = [(f"{name} dist", _cells(batch), _cells(event))]
+    shape = getattr(site["value"], "shape", ())
+    split = len(shape) - event_dim
+    rows.append(("value", _cells(shape[:split]), _cells(shape[split:])))
+    if "log_prob" in site:
+        rows.append(("log_prob", _cells(site["log_prob"].shape), []))
+    return rows
+
+
+def _cells(shape: Any) -> list[str]:
+    return [str(size) for size in shape]
+
+
+def _align(rows: list[Cells]) -> str:
+    label_width = max(len(label) for label, _, _ in rows)
+    depth = max(len(batch) for _, batch, _ in rows)
+    width = max(
+        (len(cell) for _, batch, event in rows for cell in batch + (event or [])), default=1
+    )
+    lines = []
+    for label, batch, event in rows:
+        cells = [""] * (depth - len(batch)) + batch
+        tail = [] if event is None else ["|", *(cell.rjust(width) for cell in event)]
+        line = " ".join([label.rjust(label_width), *(cell.rjust(width) for cell in cells), *tail])
+        lines.append(line.rstrip())
+    return "\n".join(lines)
