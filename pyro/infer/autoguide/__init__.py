@@ -1,0 +1,32 @@
+"""Guides that are made from the model."""
+
+from pyro.infer.autoguide.base import AutoGuide
+from pyro.infer.autoguide.entropy import mean_field_entropy
+from pyro.infer.autoguide.join import AutoCallable, AutoGuideList
+from pyro.infer.autoguide.normal import AutoNormal
+from pyro.infer.autoguide.point import AutoDelta
+from pyro.infer.initialization import (
+    init_to_feasible,
+    init_to_generated,
+    init_to_mean,
+    init_to_median,
+    init_to_sample,
+    init_to_uniform,
+    init_to_value,
+)
+
+__all__ = [
+    "AutoCallable",
+    "AutoDelta",
+    "AutoGuide",
+    "AutoGuideList",
+    "AutoNormal",
+    "init_to_feasible",
+    "init_to_generated",
+    "init_to_mean",
+    "init_to_median",
+    "init_to_sample",
+    "init_to_uniform",
+    "init_to_value",
+    "mean_field_entropy",
+]

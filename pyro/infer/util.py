@@ -1,0 +1,25 @@
+"""Door to the helpers of inference algorithms."""
+
+from pyro._foundation.validation import (
+    enable_validation,
+    is_validation_enabled,
+    validation_enabled,
+)
+from pyro.infer.checks import check_fully_reparametrized
+from pyro.infer.numerics import torch_backward, torch_exp, torch_item, torch_sum, zero_grads
+from pyro.infer.plates import get_plate_stacks
+from pyro.infer.rao_blackwell import MultiFrameTensor
+
+__all__ = [
+    "MultiFrameTensor",
+    "check_fully_reparametrized",
+    "enable_validation",
+    "get_plate_stacks",
+    "is_validation_enabled",
+    "torch_backward",
+    "torch_exp",
+    "torch_item",
+    "torch_sum",
+    "validation_enabled",
+    "zero_grads",
+]
