@@ -1,5 +1,6 @@
 """Optimisers whose parameters come and go, each with arguments and state of its own."""
 
+from pyro.optim import multi
 from pyro.optim.horovod import HorovodOptimizer
 from pyro.optim.lr_scheduler import PyroLRScheduler
 from pyro.optim.optim import AdagradRMSProp, ClippedAdam, DCTAdam, PyroOptim
@@ -75,4 +76,5 @@ __all__ = [
     "SparseAdam",
     "StepLR",
     "_LRScheduler",
+    "multi",
 ]

@@ -108,7 +108,7 @@ class DCTAdam(Optimizer):
                 f"DCTAdam cannot transform dimension {time_dim} of a parameter of shape "
                 f"{tuple(p.shape)}: the dimension is subsampled."
             )
-        here = _block(p.shape, subsample)
+        here = _block(p, subsample)
         gradient = gradient[here].clamp(-group["clip_norm"], group["clip_norm"])
         update = self._adam_update(p, _augmented(gradient, time_dim), subsample, group)
         p[here] -= _merged(update, time_dim)
@@ -117,7 +117,7 @@ class DCTAdam(Optimizer):
         self, p: Tensor, gradient: Tensor, subsample: Mapping[int, Tensor], group: dict[str, Any]
     ) -> Tensor:
         state = self._state_of(p)
-        here = _block(state["exp_avg"].shape, subsample)
+        here = _block(state["exp_avg"], subsample)
         beta1, beta2 = group["betas"]
         mean = state["exp_avg"][here].lerp(gradient, 1 - beta1)
         square = state["exp_avg_sq"][here].lerp(gradient * gradient, 1 - beta2)
@@ -145,14 +145,15 @@ def _subsample(p: Tensor, group: dict[str, Any]) -> Mapping[int, Tensor]:
     return getattr(p, "_pyro_subsample", {}) if group["subsample_aware"] else {}
 
 
-def _block(shape: torch.Size, subsample: Mapping[int, Tensor]) -> Index:
+def _block(x: Tensor, subsample: Mapping[int, Tensor]) -> Index:
     """Index the block of a tensor that lies in a subsample."""
     if not subsample:
         return ...
-    ndim = len(shape)
+    ndim = x.dim()
+    chosen = [subsample.get(dim - ndim, torch.arange(size)) for dim, size in enumerate(x.shape)]
     return tuple(
-        subsample.get(dim - ndim, torch.arange(size)).reshape((-1,) + (1,) * (ndim - dim - 1))
-        for dim, size in enumerate(shape)
+        indices.to(x.device).reshape((-1,) + (1,) * (ndim - dim - 1))
+        for dim, indices in enumerate(chosen)
     )
 
 

@@ -199,6 +199,8 @@ def AdagradRMSProp(optim_args: PerParam) -> PyroOptim:
     """Make a :class:`PyroOptim` of :class:`pyro.optim.adagrad_rmsprop.AdagradRMSProp`.
 
     :param optim_args: its arguments, or a function from a parameter's name to them.
+
+    >>> optim = AdagradRMSProp({"eta": 0.5})
     """
     return PyroOptim(_AdagradRMSProp, optim_args)
 
@@ -207,6 +209,8 @@ def ClippedAdam(optim_args: PerParam) -> PyroOptim:
     """Make a :class:`PyroOptim` of :class:`pyro.optim.clipped_adam.ClippedAdam`.
 
     :param optim_args: its arguments, or a function from a parameter's name to them.
+
+    >>> optim = ClippedAdam({"lr": 0.01, "lrd": 0.999})
     """
     return PyroOptim(_ClippedAdam, optim_args)
 
@@ -215,5 +219,7 @@ def DCTAdam(optim_args: PerParam) -> PyroOptim:
     """Make a :class:`PyroOptim` of :class:`pyro.optim.dct_adam.DCTAdam`.
 
     :param optim_args: its arguments, or a function from a parameter's name to them.
+
+    >>> optim = DCTAdam({"lr": 0.01, "subsample_aware": True})
     """
     return PyroOptim(_DCTAdam, optim_args)

@@ -2,23 +2,20 @@
 
 import weakref
 
-import torch
 from torch import Tensor, nn
 
-# Parameters that a module computes without for the time being, by their path in it.
+# The parameters that a module computes without for the time being, by their names in it.
 _own: "weakref.WeakKeyDictionary[nn.Module, dict[str, nn.Parameter]]" = weakref.WeakKeyDictionary()
 
 
-def _put(module: nn.Module, path: str, value: Tensor) -> None:
-    *outer, attribute = path.split(".")
-    holder = module.get_submodule(".".join(outer))
+def _put(holder: nn.Module, name: str, value: Tensor) -> None:
     if isinstance(value, nn.Parameter):
-        holder.__dict__.pop(attribute, None)
-        holder._parameters[attribute] = value
+        holder.__dict__.pop(name, None)
+        holder._parameters[name] = value
     else:
         # A tensor that is computed, or drawn: an attribute like any other, not to be optimised.
-        holder._parameters.pop(attribute, None)
-        holder.__dict__[attribute] = value
+        holder._parameters.pop(name, None)
+        holder.__dict__[name] = value
 
 
 def lend_parameter(module: nn.Module, path: str, value: Tensor) -> None:
@@ -28,6 +25,7 @@ def lend_parameter(module: nn.Module, path: str, value: Tensor) -> None:
     :param path: the parameter's dotted path in the module.
     :param value: what to compute with; gradients flow into it.
 
+    >>> import torch
     >>> net = nn.Linear(1, 1, bias=False)
     >>> lend_parameter(net, "weight", torch.tensor([[2.0]]))
     >>> net(torch.tensor([3.0]))
@@ -36,15 +34,19 @@ def lend_parameter(module: nn.Module, path: str, value: Tensor) -> None:
     >>> type(net.weight).__name__
     'Parameter'
     """
-    own = module.get_parameter(path)
-    _put(module, path, value)
-    _own.setdefault(module, {})[path] = own
+    where, _, name = path.rpartition(".")
+    holder = module.get_submodule(where)
+    if name not in _own.get(holder, {}):
+        own = holder.get_parameter(name)
+        _own.setdefault(holder, {})[name] = own
+    _put(holder, name, value)
 
 
 def restore_parameters(module: nn.Module) -> None:
-    """Give a module the parameters back that others were lent for.
+    """Give a module, and the modules in it, the parameters back that others were lent for.
 
     :param module: the module, changed in place.
     """
-    for path, own in _own.pop(module, {}).items():
-        _put(module, path, own)
+    for holder in module.modules() if _own else ():
+        for name, own in _own.pop(holder, {}).items():
+            _put(holder, name, own)

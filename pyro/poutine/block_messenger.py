@@ -68,8 +68,8 @@ class BlockMessenger(Messenger):
     :param expose_all: show what nothing else speaks about; give ``hide_all=False`` with it.
     :param hide: names to hide.
     :param expose: names to show.
-    :param hide_types: message types to hide, such as ``"param"``; ``"sample"`` stands for sites that
-        are drawn, ``"observe"`` for those whose value is given.
+    :param hide_types: message types to hide, such as ``"param"``; ``"sample"`` means the sites that
+        are drawn, ``"observe"`` those whose value is given.
     :param expose_types: message types to show.
     :raises ValueError: for options that contradict each other.
 

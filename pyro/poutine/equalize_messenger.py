@@ -319,17 +319,17 @@ class EqualizeMessenger(Messenger):
 
     def _tie_param(self, msg: Any, owner: _Owner) -> Any:
         value = owner.value
-        mine, theirs = (_of_first_value(args, "shape") for args in (msg["args"], owner.args))
+        shapes = [_of_first_value(args, "shape") for args in (owner.args, msg["args"])]
         # A subsampled plate outside has cut the value; the first values are whole.
-        if mine not in (None, value.shape, theirs):
+        if shapes[1] not in (None, value.shape, shapes[0]):
             raise _refusal(
                 msg,
                 owner,
-                f"their shapes are {tuple(value.shape)} and {tuple(mine)}",
+                f"their shapes are {tuple(value.shape)} and {tuple(shapes[1])}",
                 "Give both parameters one shape.",
             )
-        constraints = [kwargs.get("constraint") for kwargs in (owner.kwargs, msg["kwargs"])]
-        self._check_admits(msg, owner, "constraint", *constraints, value)
+        theirs, mine = (kwargs.get("constraint") for kwargs in (owner.kwargs, msg["kwargs"]))
+        self._check_admits(msg, owner, "constraint", theirs, mine, value)
         self._compare_dtypes(msg, owner, _of_first_value(msg["args"], "dtype"), value.dtype)
         if is_validation_enabled() and msg["name"] in _PYRO_PARAM_STORE:
             self._warn(
@@ -413,10 +413,9 @@ class EqualizeMessenger(Messenger):
         seen = [name for kind in self._types for name in names.pop(kind, ())]
         others = {name: kind for kind in names for name in names[kind]}
         for group in self._groups:
-            if not all([self._review_term(group, term, seen, others) for term in group.terms]):
-                continue
+            reviews = [self._review_term(group, term, seen, others) for term in group.terms]
             owner = self._run.owners.get(id(group))
-            if owner is not None and id(group) not in self._run.tied:
+            if all(reviews) and owner is not None and id(group) not in self._run.tied:
                 self._warn(
                     f"only {owner.name!r} matched {list(group.terms)}, so nothing is tied"
                     + _near_misses(owner.name, [name for name in seen if name != owner.name]),

@@ -25,8 +25,6 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 M_co = TypeVar("M_co", covariant=True)
 
-__all__: list[str] = []
-
 
 class Handler(Protocol[P, M_co]):
     """A handler: wraps a model, or gives the messenger."""
@@ -130,6 +128,6 @@ seed = _make_handler(SeedMessenger)("seed")
 substitute = _make_handler(SubstituteMessenger)("substitute")
 trace = cast(_Trace, _make_handler(TraceMessenger)("trace"))
 
-__all__ += sorted(
-    name for name, value in vars().copy().items() if hasattr(value, "messenger_class")
-)
+HANDLERS = sorted(name for name, value in vars().items() if hasattr(value, "messenger_class"))
+# Type checkers cannot follow this and take every public name, the handlers among them.
+vars()["__all__"] = HANDLERS

@@ -70,7 +70,7 @@ class IndepMessenger(Messenger):
     runs them one after the other.
 
     :param name: the plate's name.
-    :param size: the number of elements.
+    :param size: the number of elements; None where it is not known.
     :param dim: the batch dimension, a negative number; the rightmost free one if None.
     :param device: where the indices live.
     :raises ValueError: where the size is no positive integer or the dim is taken.
@@ -81,14 +81,16 @@ class IndepMessenger(Messenger):
     (-1, tensor([0, 1, 2]))
     """
 
-    def __init__(self, name: str, size: int, dim: int | None = None, device: Any = None) -> None:
+    def __init__(self, name: str, size: Any, dim: int | None = None, device: Any = None) -> None:
         super().__init__()
+        if not isinstance(name, str):
+            raise site_error(name, "the name is no string", "Write plate('name', size).", TypeError)
         if dim is not None and dim >= 0:
             raise site_error(
                 name, f"plate dim must be negative, got {dim}", "Count it from the right: -1, -2, …"
             )
         self.name = name
-        self.size = size if size == -1 else plate_size(name, size)
+        self.size = -1 if size is None else plate_size(name, size)
         self.dim = dim
         self.device = device
         self.counter = 0

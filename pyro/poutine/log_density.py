@@ -54,7 +54,9 @@ def score_parts_of(site: Node) -> ScoreParts:
     if "score_parts" not in site:
         parts = _call_law(site, site["fn"].score_parts)
         site["unscaled_log_prob"] = parts.log_prob
-        site["score_parts"] = parts = parts.scale_and_mask(site["scale"], site["mask"])
+        if not _is_plain(site["scale"], site["mask"]):
+            parts = parts.scale_and_mask(site["scale"], site["mask"])
+        site["score_parts"] = parts
         _keep(site, parts.log_prob)
     parts_kept: ScoreParts = site["score_parts"]
     return parts_kept
@@ -77,10 +79,12 @@ def _masked_law(site: Node) -> Any:
 
 
 def _scaled(log_prob: torch.Tensor, scale: Any, mask: Any) -> torch.Tensor:
+    return log_prob if _is_plain(scale, mask) else scale_and_mask(log_prob, scale, mask)
+
+
+def _is_plain(scale: Any, mask: Any) -> bool:
     # The common site has neither; an identity check spares it the tensor work.
-    if mask is None and isinstance(scale, float) and scale == 1.0:
-        return log_prob
-    return scale_and_mask(log_prob, scale, mask)
+    return mask is None and isinstance(scale, float) and scale == 1.0
 
 
 def _keep(site: Node, log_prob: torch.Tensor) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import Any, TypeVar
 
+import torch
+
 from pyro.poutine.runtime import Message, _thread, forget_hooks
 
 Self = TypeVar("Self", bound="Messenger")
@@ -26,6 +28,8 @@ class HandledCallable:
             )
         self.msngr = msngr
         self.fn = fn
+        if isinstance(fn, torch.nn.Module):  # has none of its own, and is slow to say so
+            return
         for attribute in _WRAPPER_ATTRIBUTES:
             if hasattr(fn, attribute):
                 setattr(self, attribute, getattr(fn, attribute))

@@ -77,7 +77,7 @@ class SubsampleMessenger(IndepMessenger):
         use_cuda: bool | None = None,
         device: Any = None,
     ) -> None:
-        super().__init__(name, -1 if size is None else size, dim, device)
+        super().__init__(name, size, dim, device)
         if size is None:
             if subsample_size is not None or subsample is not None:
                 raise site_error(
@@ -111,10 +111,21 @@ class SubsampleMessenger(IndepMessenger):
                 f"subsample_size is {wanted}, but there are {self.subsample_size} indices",
                 "Use the same subsample_size in the model and in the guide.",
             )
-        if subsample is None and wanted is None and self.subsample_size > self.size:
+        if subsample is not None or wanted is None and self.subsample_size != self.size:
+            self._check_indices()
+
+    def _check_indices(self) -> None:
+        if not self.subsample_size:
             raise site_error(
-                self.name, f"{self.subsample_size} indices for a plate of size {self.size}"
+                self.name, "there are no indices", "A plate needs at least one element."
             )
+        if not is_validation_enabled():
+            return
+        for index in torch.aminmax(torch.as_tensor(self._indices)):
+            if not 0 <= index < self.size:
+                raise site_error(
+                    self.name, f"index {int(index)} is outside of a plate of size {self.size}"
+                )
 
     @property
     def _running_size(self) -> int:
@@ -134,7 +145,7 @@ class SubsampleMessenger(IndepMessenger):
     def _select(self, msg: Message) -> None:
         """Keep the elements that run, where a value says which of its dimensions is the plate's."""
         event_dim = msg["kwargs"].get("event_dim")
-        if event_dim is None or self.dim is None:
+        if event_dim is None or self.dim is None or self.size == -1:
             return
         value = msg["value"]
         dim = self.dim - event_dim

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 from pyro._foundation.threads import PerThread
 from pyro._foundation.validation import is_validation_enabled
@@ -10,6 +10,8 @@ from pyro.poutine.messenger import HandledCallable, Messenger
 from pyro.poutine.runtime import Message
 from pyro.poutine.sites import site_is_sample, site_is_subsample, site_is_untraced
 from pyro.poutine.trace_struct import Trace
+
+Self = TypeVar("Self", bound="TraceMessenger")
 
 
 class TraceMessenger(Messenger):
@@ -37,6 +39,7 @@ class TraceMessenger(Messenger):
         self.graph_type = "flat" if graph_type is None else graph_type
         self.param_only = bool(param_only)
         self._run = PerThread()
+        self._run.trace = Trace(self.graph_type)
 
     @property
     def trace(self) -> Trace:
@@ -46,7 +49,7 @@ class TraceMessenger(Messenger):
         record: Trace = self._run.trace
         return record
 
-    def __enter__(self) -> "TraceMessenger":
+    def __enter__(self: Self) -> Self:
         entered = super().__enter__()
         self._run.trace = Trace(self.graph_type)
         return entered
