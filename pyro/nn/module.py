@@ -228,6 +228,8 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_pyro_samples" not in self.__dict__:
+            if isinstance(value, PyroParam | PyroSample):
+                raise AttributeError(f"Call super().__init__() before declaring {name!r}.")
             super().__setattr__(name, value)
             return
         is_constrained = name in self._pyro_params

@@ -92,11 +92,11 @@ class AutoGuide(PyroModule):
         return self._masters[0] if self._masters else None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles hold the prototype's laws and values, not the graphs behind them.
+        # Copies and pickles hold the prototype's latent sites, without data and graphs behind them.
         state = vars(self).copy()
         if self.prototype_trace is not None:
-            twin = self.prototype_trace.copy()
-            for name, site in twin.iter_stochastic_nodes():
+            twin = Trace()
+            for name, site in self.prototype_trace.iter_stochastic_nodes():
                 parts = {key: detach(site[key]) for key in ("fn", "value")}
                 twin.nodes[name] = {**site, **parts}
             state["prototype_trace"] = twin
