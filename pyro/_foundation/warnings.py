@@ -22,7 +22,7 @@ def warn_once(
     :param stacklevel: how many frames up the warning points; 2 is the caller.
 
     >>> import warnings
-    >>> with warnings.catch_warnings(record=True) as caught:
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
     ...     for _ in range(3):
     ...         warn_once("doctest", "look here")
     >>> len(caught)

@@ -70,15 +70,19 @@ class Draws(Messenger):
         return self
 
     def _pyro_sample(self, msg: Message) -> None:
-        name = msg["name"]
-        column = self._feed.get(name)
+        column = self._feed.get(msg["name"])
         if column is not None:
             if isinstance(column, torch.Tensor):
-                self.fed[name] = fit_to_site(msg, column)
-                self.event_dims[name] = msg["fn"].event_dim
-                column = self._feed[name] = self.fed[name].unbind(0)
+                column = self._first_fed(msg, column)
             msg["value"] = column[self._index]
             msg["is_observed"] = True
+
+    def _first_fed(self, msg: Message, values: torch.Tensor) -> Column:
+        name = msg["name"]
+        self.fed[name] = fit_to_site(msg, values)
+        self.event_dims[name] = msg["fn"].event_dim
+        column = self._feed[name] = self.fed[name].unbind(0)
+        return column
 
     def _pyro_post_sample(self, msg: Message) -> None:
         column = self.columns.get(msg["name"])
@@ -137,8 +141,15 @@ def fit_to_site(site: Site, values: torch.Tensor) -> torch.Tensor:
 
     :param site: a message or a node of a trace.
     :param values: the values, with the draws along the first dimension.
-    :raises ValueError: that names the site, where a value cannot have come from it.
+    :raises ValueError: that names the site, where a value cannot have come from it, and where it is
+        a plate.
     """
+    if site_is_subsample(site):
+        raise site_error(
+            site["name"],
+            "posterior samples have the name of a plate, whose indices cannot be given so",
+            "Leave it out, or pass subsample= to the plate.",
+        )
     own = tuple(site["fn"].batch_shape + site["fn"].event_shape)
     shape = tuple(values.shape[1:])
     surplus = len(shape) - len(own)

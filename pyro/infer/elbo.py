@@ -156,9 +156,13 @@ class ELBO(ABC):
         )
         yield self._get_trace(model, guide, args, kwargs)
 
-    @abstractmethod
     def _particle_loss(self, model_trace: Trace, guide_trace: Trace) -> ParticleLoss:
-        """Return the loss of one scored run, summed over the particles where they are a plate."""
+        """Return the loss of one scored run, summed over the particles where they are a plate.
+
+        A subclass that has its own ``loss``, ``loss_and_grads`` and ``differentiable_loss`` needs
+        none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no _particle_loss().")
 
     def _particle_losses(
         self, model: Program, guide: Program, args: Args, kwargs: Kwargs
@@ -190,7 +194,7 @@ class ELBO(ABC):
         """
         total = 0.0
         for loss, particle in self._particle_losses(model, guide, args, kwargs):
-            torch_backward(particle.surrogate / self.num_particles, self.retain_graph)
+            torch_backward(self._share(particle.surrogate), self.retain_graph)
             total += loss
         return total
 
@@ -208,5 +212,9 @@ class ELBO(ABC):
         for _, (loss, surrogate) in self._particle_losses(model, guide, args, kwargs):
             if loss is not surrogate:
                 loss = loss.detach() + (surrogate - surrogate.detach())
-            total = total + loss / self.num_particles
+            total = total + self._share(loss)
         return total
+
+    def _share(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return what a particle contributes to the mean."""
+        return loss if self.num_particles == 1 else loss / self.num_particles

@@ -1,11 +1,12 @@
 """Steps many one-parameter optimisers in few operations, to the same numbers as one by one."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from pyro.optim.adagrad_rmsprop import AdagradRMSProp
 from pyro.optim.clipped_adam import ClippedAdam
@@ -111,11 +112,25 @@ def _step_cohort(members: list[Optimizer]) -> None:
     for member in members:
         for p in member.param_groups[0]["params"]:
             joint.state[p] = member.state[p]
-    joint.step()
+    _bare_step(joint)(joint)
     changed = {key: joint_group[key] for key in hyperparameters if key != "foreach"}
     if any(changed[key] is not hyperparameters[key] for key in changed):
         for group in groups:
             group.update(changed)
+
+
+def _bare_step(optimizer: Optimizer) -> Callable[[Optimizer], Any]:
+    """Return the step without what torch wraps around it: a profiler's record, and hooks.
+
+    Optimisers with hooks of their own are not joined; where hooks are set for all optimisers of the
+    process, the step keeps its wrapping.
+    """
+    step: Any = type(optimizer).step
+    if getattr(step, "hooked", False) and not (
+        _global_optimizer_pre_hooks or _global_optimizer_post_hooks
+    ):
+        step = step.__wrapped__
+    return step  # type: ignore[no-any-return]
 
 
 def _may_go_at_once(group: dict[str, Any]) -> bool:
