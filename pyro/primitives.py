@@ -159,6 +159,12 @@ def _sample_partly_observed(
     obs_mask: bool | torch.Tensor,
     infer: dict[str, Any] | None,
 ) -> Any:
+    if not (isinstance(obs_mask, bool) or getattr(obs_mask, "dtype", None) is torch.bool):
+        raise site_error(
+            name,
+            f"obs_mask must be a bool or a tensor of bools, got {obs_mask!r}",
+            "Try obs_mask > 0.",
+        )
     with MaskMessenger(obs_mask):
         observed = sample(f"{name}_observed", fn, *args, obs=obs, infer=infer, **kwargs)
     missing = ~obs_mask if isinstance(obs_mask, torch.Tensor) else not obs_mask
@@ -295,6 +301,8 @@ def module(name: str, nn_module: torch.nn.Module, update_module_params: bool = F
         raise site_error(
             name, f"expected a torch.nn.Module, got {nn_module!r}", "Instantiate it.", TypeError
         )
+    if not isinstance(name, str):
+        raise site_error(name, "the name is no string", "Write module('name', net).", TypeError)
     restore_parameters(nn_module)
     for path, own in list(nn_module.named_parameters()):
         if own.requires_grad:

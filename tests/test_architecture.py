@@ -52,6 +52,8 @@ FLOORS = {
         "pyro.poutine.equalized",
     ],
     "3c effects": [
+        "pyro.poutine.equalize_groups",
+        "pyro.poutine.equalize_fit",
         "pyro.poutine.*_messenger",
     ],
     "3d registration": [
@@ -89,7 +91,6 @@ FLOORS = {
 
 # Every package `__init__` is a door too.
 DOORS = [
-    "pyro.generic",
     "pyro.util",
     "pyro.poutine.util",
     "pyro.distributions.torch",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MethodType
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +17,7 @@ class HandledCallable:
 
     :param msngr: the handler to enter around each call.
     :param fn: the callable; ``__wrapped__`` gives it back.
+    :raises ValueError: where it is not callable.
     """
 
     def __init__(self, msngr: "Messenger", fn: Callable[..., Any]) -> None:
@@ -43,7 +43,10 @@ class HandledCallable:
             return self.fn(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        bind = getattr(self.fn, "__get__", None)
+        if instance is None or bind is None:
+            return self
+        return type(self)(self.msngr, bind(instance, owner))
 
     def __repr__(self) -> str:
         return f"{type(self.msngr).__qualname__}({self.fn!r})"
@@ -209,11 +212,6 @@ def unwrap(fn: Callable[..., Any]) -> Callable[..., Any]:
     >>> unwrap(Messenger()(Messenger()(model))) is model
     True
     """
-    while isinstance(fn, (HandledCallable, MethodType)):
-        if isinstance(fn, HandledCallable):
-            fn = fn.fn
-        elif isinstance(fn.__func__, HandledCallable):
-            fn = MethodType(unwrap(fn.__func__), fn.__self__)
-        else:
-            break
+    while isinstance(fn, HandledCallable):
+        fn = fn.fn
     return fn

@@ -165,6 +165,11 @@ def test_a_condition_on_the_owner_reaches_the_member(keep_dist: bool, outside: b
     assert value_of(trace_of(model), "b") == 2
 
 
+def test_a_number_for_the_owner_will_do() -> None:
+    values = poutine.condition(tie(normals("ab")), {"a": 2.0})()
+    assert values["b"] == torch.tensor(2.0)
+
+
 def test_a_member_of_wider_shape_is_compared_element_by_element() -> None:
     def model() -> None:
         pyro.sample("a", dist.Normal(0.0, 1.0), obs=TWO)

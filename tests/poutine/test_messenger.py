@@ -219,9 +219,17 @@ def test_unwrap_looks_through_any_number_of_handlers() -> None:
 
 
 class Holder:
+    offset = 1.0
+    net = Fixes(7.0)(torch.nn.Linear(1, 1))
+
     @Fixes(7.0)
-    def method(self, offset: float) -> Any:
-        return model() + offset
+    def method(self) -> Any:
+        return model() + self.offset
+
+    @poutine.trace()
+    @Fixes(7.0)
+    def traced(self) -> Any:
+        return model() + self.offset
 
     def plain(self) -> Any:
         return model()
@@ -229,12 +237,21 @@ class Holder:
 
 def test_methods_can_be_handled_and_unwrapped() -> None:
     holder = Holder()
-    assert holder.method(1.0) == 8
-    assert unwrap(holder.method) != holder.method
-    assert unwrap(holder.method)(1.0) != 8
+    assert holder.method() == 8
+    assert unwrap(holder.method).__self__ is holder  # type: ignore[attr-defined]
+    assert unwrap(Holder.method)(holder) != 8
     bound = Fixes(7.0)(holder.plain)
     assert bound() == 7
     assert unwrap(bound) == holder.plain
+
+
+def test_methods_can_be_traced() -> None:
+    record = Holder().traced.get_trace()
+    assert list(record) == ["_INPUT", "x", "_RETURN"] and record.nodes["_RETURN"]["value"] == 8
+
+
+def test_what_binds_no_instance_is_left_as_it_is() -> None:
+    assert Holder().net(torch.ones(1)).shape == (1,)
 
 
 def test_recursion_through_one_handler_is_refused() -> None:

@@ -1,0 +1,213 @@
+"""Whether a site may share the value of another: what is refused, and what is only odd.
+
+All is seen at the level of the ``equalize`` that ties them; *owner* is the site whose value is
+shared, *member* the one that takes it, a message on its way out.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Owner(NamedTuple):
+    """The site whose value a group shares, as it came to the handler; its value came back."""
+
+    name: str
+    type: str
+    fn: Any
+    plates: tuple[Any, ...]  # those between the site and the handler
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    value: Any = None
+    mask: Any = None
+
+
+def owner_of(msg: Any) -> Owner:
+    """Note a message as the owner of a group, before it has its value."""
+    keys = ("name", "type", "fn", "cond_indep_stack", "args", "kwargs")
+    return Owner(*(msg[key] for key in keys))
+
+
+def shared_value(msg: Any, owner: Owner) -> Any:
+    """Return the owner's value at the shape of a member.
+
+    :param msg: the member.
+    :param owner: the owner, with its value.
+    :raises ValueError: that names both, where their types, plates or shapes do not agree.
+    """
+    if msg["type"] != owner.type:
+        fact = f"one is a {owner.type} and the other a {msg['type']} site"
+        raise _refusal(msg, owner, fact, "Make a group of each.")
+    _refuse_other_plates(msg, owner)
+    if owner.type == "param":
+        _refuse_other_first_shape(msg, owner)
+        return owner.value
+    _refuse_other_law_shape(msg, owner)
+    fn, value = msg["fn"], torch.as_tensor(owner.value)
+    batch_shape = torch.broadcast_shapes(value.shape[: value.dim() - fn.event_dim], fn.batch_shape)
+    return value.expand(batch_shape + fn.event_shape)
+
+
+def oddities(msg: Any, owner: Owner, value: Any) -> Iterator[str]:
+    """Say in which respects owner and member differ although the value does for both.
+
+    :param msg: the member.
+    :param owner: the owner.
+    :param value: what :func:`shared_value` gave for the two.
+    :raises ValueError: that names both, where the value does not do for the member.
+    """
+    yield from _other_iterations(msg, owner)
+    if owner.type == "param":
+        theirs, mine = (kwargs.get("constraint") for kwargs in (owner.kwargs, msg["kwargs"]))
+        yield from _other_set(msg, owner, "constraint", theirs, mine, value)
+        yield from _other_dtype(msg, owner, value.dtype, _of_first_value(msg["args"], "dtype"))
+    else:
+        theirs, mine = _support(owner.fn), _support(msg["fn"])
+        yield from _other_set(msg, owner, "support", theirs, mine, value)
+        yield from _other_dtype(msg, owner, _dtype(owner.fn), _dtype(msg["fn"]))
+
+
+def refuse_other_value(msg: Any, owner: Owner, shared: Any) -> None:
+    """Refuse a member that was given a value which is not the shared one.
+
+    :param msg: the member, with the value that it was given.
+    :param owner: the owner.
+    :param shared: the value that they share; NaN agrees with NaN.
+    :raises ValueError: that names both.
+    """
+    value = msg["value"]
+    if value is shared:
+        return
+    try:
+        a, b = torch.broadcast_tensors(torch.as_tensor(value), shared)
+        same = bool(((a == b) | ((a != a) & (b != b))).all())
+    except RuntimeError:
+        same = False
+    if not same:
+        raise _refusal(
+            msg,
+            owner,
+            "it is observed, replayed or substituted at a value that is not the shared one",
+            f"Condition the owner {owner.name!r}, or leave the site out of the group.",
+        )
+
+
+def _refusal(msg: Any, owner: Owner, fact: str, remedy: str) -> ValueError:
+    return ValueError(f"At site {msg['name']!r}, equalized to {owner.name!r}: {fact}. {remedy}")
+
+
+def _refuse_other_plates(msg: Any, owner: Owner) -> None:
+    around = {frame.dim: frame for frame in msg["cond_indep_stack"]}
+    for frame in owner.plates:
+        if frame.dim is None:
+            continue
+        mine = around.get(frame.dim)
+        if mine is None or mine.size != frame.size:
+            raise _refusal(
+                msg,
+                owner,
+                f"the owner has a value for each element of plate {frame.name!r} "
+                f"(dim={frame.dim}, size={frame.size}), which the member lacks",
+                "Put both in such a plate, or let the site outside of it run first.",
+            )
+        if mine.name != frame.name and (_is_subsampled(mine) or _is_subsampled(frame)):
+            raise _refusal(
+                msg,
+                owner,
+                f"the plates {frame.name!r} and {mine.name!r} are subsampled, so that their "
+                "elements do not pair up",
+                "Use one plate for both sites, or run all elements.",
+            )
+
+
+def _is_subsampled(frame: Any) -> bool:
+    return getattr(frame, "full_size", None) not in (None, frame.size)
+
+
+def _refuse_other_law_shape(msg: Any, owner: Owner) -> None:
+    mine, theirs = msg["fn"], owner.fn
+    try:
+        fits = torch.broadcast_shapes(mine.batch_shape, theirs.batch_shape) == mine.batch_shape
+    except RuntimeError:
+        fits = False
+    if mine.event_shape != theirs.event_shape or not fits:
+        raise _refusal(
+            msg,
+            owner,
+            f"its law has batch shape {tuple(mine.batch_shape)} and event shape "
+            f"{tuple(mine.event_shape)}, the owner's {tuple(theirs.batch_shape)} and "
+            f"{tuple(theirs.event_shape)}",
+            "The event shapes must be the same, and the owner's batch must broadcast to the "
+            "member's: let the smaller site run first.",
+        )
+
+
+def _refuse_other_first_shape(msg: Any, owner: Owner) -> None:
+    theirs, mine = (_of_first_value(args, "shape") for args in (owner.args, msg["args"]))
+    # A subsampled plate outside has cut the value; the first values are whole.
+    if mine not in (None, owner.value.shape, theirs):
+        raise _refusal(
+            msg,
+            owner,
+            f"their shapes are {tuple(owner.value.shape)} and {tuple(mine)}",
+            "Give both parameters one shape.",
+        )
+
+
+def _of_first_value(args: tuple[Any, ...], attribute: str) -> Any:
+    """The shape or dtype of a param's first value, None where that is not known yet."""
+    return getattr(args[1], attribute, None) if len(args) > 1 else None
+
+
+def _other_iterations(msg: Any, owner: Owner) -> Iterator[str]:
+    loops = {frame.name: frame.counter for frame in msg["cond_indep_stack"] if frame.dim is None}
+    for frame in owner.plates:
+        is_other = loops.get(frame.name, frame.counter) != frame.counter
+        if frame.dim is None and is_other and _is_subsampled(frame):
+            yield (
+                f"{owner.name!r} and {msg['name']!r} are tied across iterations of the "
+                f"subsampled plate {frame.name!r}; which of them is drawn, and weighed, "
+                "varies from run to run"
+            )
+
+
+def _other_set(
+    msg: Any, owner: Owner, what: str, theirs: Any, mine: Any, value: Any
+) -> Iterator[str]:
+    if mine is None or mine is theirs:
+        return
+    if type(mine) is type(theirs) and str(mine) == str(theirs):
+        return
+    facts = f"the {what} of {owner.name!r} is {theirs}, that of {msg['name']!r} is {mine}"
+    if not bool(mine.check(value).all()):
+        raise _refusal(
+            msg,
+            owner,
+            f"{facts}, and the shared value {value.detach().flatten()[:3].tolist()} is outside",
+            "Tie only sites whose values mean the same.",
+        )
+    yield f"{facts}; the shared value lies in both"
+
+
+def _support(fn: Any) -> Any:
+    try:
+        return fn.support
+    except NotImplementedError:
+        return None
+
+
+def _other_dtype(msg: Any, owner: Owner, theirs: Any, mine: Any) -> Iterator[str]:
+    if None not in (theirs, mine) and theirs != mine:
+        yield (
+            f"the dtype of {owner.name!r} is {theirs}, that of {msg['name']!r} is {mine}; the "
+            "shared value has the former"
+        )
+
+
+def _dtype(fn: Any) -> Any:
+    """The dtype of a law's first parameter, None where it has none of its own."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    parameter = next(iter(getattr(fn, "arg_constraints", ())), "")
+    return getattr(getattr(fn, parameter, None), "dtype", None)
