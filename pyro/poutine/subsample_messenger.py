@@ -161,8 +161,16 @@ class SubsampleMessenger(IndepMessenger):
                 "Pass the whole of the data, not a part that was already subsampled, and the "
                 "event_dim that it has.",
             )
+        indices = None
         if self.subsample_size < self.size:
-            selected = value.index_select(dim, torch.as_tensor(self.indices, device=value.device))
-            if msg["type"] == "param":
-                selected.unconstrained = value.unconstrained
-            msg["value"] = selected
+            indices = torch.as_tensor(self.indices, device=value.device)
+            msg["value"] = value.index_select(dim, indices)
+        if msg["type"] == "param":
+            msg["value"].unconstrained = value.unconstrained
+            _note_subsample(value.unconstrained(), dim, indices)
+
+
+def _note_subsample(leaf: Any, dim: int, indices: torch.Tensor | None) -> None:
+    """Leave word of the elements that run, for optimisers that can step those alone."""
+    others = {d: i for d, i in getattr(leaf, "_pyro_subsample", {}).items() if d != dim}
+    leaf._pyro_subsample = others if indices is None else {**others, dim: indices}

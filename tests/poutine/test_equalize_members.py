@@ -183,6 +183,27 @@ def test_a_member_of_wider_shape_is_compared_element_by_element() -> None:
         tie(model, keep_dist=True)()
 
 
+@BOTH
+def test_a_member_keeps_its_shape_where_a_condition_says_the_same(keep_dist: bool) -> None:
+    def model() -> Tensor:
+        pyro.sample("a", dist.Normal(0.0, 1.0))
+        with pyro.plate("rows", 3):
+            b: Tensor = pyro.sample("b", dist.Normal(0.0, 1.0))
+        return b
+
+    fixed = poutine.condition(tie(model, keep_dist=keep_dist), {"a": TWO, "b": TWO})
+    assert_close(fixed(), [2.0, 2.0, 2.0])
+
+
+def test_arguments_of_a_dropped_law_go_with_it() -> None:
+    def model() -> None:
+        pyro.sample("a", dist.Normal(0.0, 1.0))
+        pyro.sample("b", dist.Normal(0.0, 1.0), torch.Size())
+
+    record = trace_of(tie(model))
+    assert_close(record.log_prob_sum(), dist.Normal(0.0, 1.0).log_prob(value_of(record, "a")))
+
+
 def test_missing_values_agree() -> None:
     nan = torch.tensor(float("nan"))
     with pyro.validation_enabled(False):

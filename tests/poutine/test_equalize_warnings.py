@@ -51,6 +51,13 @@ def masked_owner() -> None:
     pyro.sample("b", dist.Normal(0.0, 1.0))
 
 
+def partly_masked_owner() -> None:
+    with pyro.plate("rows", 2):
+        with poutine.mask(mask=torch.tensor([True, False])):
+            pyro.sample("a", dist.Normal(0.0, 1.0))
+        pyro.sample("b", dist.Normal(0.0, 1.0))
+
+
 class Alternates:
     """A model whose sites swap places from run to run."""
 
@@ -128,6 +135,11 @@ CAUSES = {
     ),
     "a masked owner": Cause(
         lambda: masked_owner,
+        {"sites": ["a", "b"]},
+        "'a' is masked, so that no prior is left for the value that it shares with 'b'",
+    ),
+    "a partly masked owner": Cause(
+        lambda: partly_masked_owner,
         {"sites": ["a", "b"]},
         "'a' is masked, so that no prior is left for the value that it shares with 'b'",
     ),

@@ -143,3 +143,14 @@ def test_params_of_another_size_are_refused() -> None:
     with pyro.plate("rows", 5, subsample=torch.tensor([1, 3])):
         with refused(ValueError, r"At site 'p': value has shape \(3,\), expected 5 elements"):
             pyro.param("p", event_dim=0)
+
+
+def test_params_know_which_elements_ran() -> None:
+    def table(rows: Any, columns: Any) -> Any:
+        with pyro.plate("columns", 3, subsample=columns), pyro.plate("rows", 4, subsample=rows):
+            value: Any = pyro.param("table", torch.zeros(4, 3, 2), event_dim=1)
+        return {dim: i.tolist() for dim, i in value.unconstrained()._pyro_subsample.items()}
+
+    assert table([1], [2, 0]) == {-2: [2, 0], -3: [1]}
+    assert table(None, [1]) == {-2: [1]}
+    assert table(None, None) == {}
