@@ -171,7 +171,9 @@ class Predictive(torch.nn.Module):
         plate = SAMPLE_PLATE, self.num_samples, -1 - depth
         if self.guide is not None:
             record = trace(inside_plate(self.guide, *plate)).get_trace(*args, **kwargs)
-            values = {name: site["value"] for name, site in record.iter_stochastic_nodes()}
+            values = {
+                name: site["value"] for name, site in record.nodes.items() if site_is_latent(site)
+            }
         else:
             values = {
                 name: pad_batch(value, trial.event_dims[name], depth)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from pyro._foundation.validation import is_validation_enabled
+from pyro.ops.shapes import broadcast_shape
+
 
 class Owner(NamedTuple):
     """The site whose value a group shares, as it came to the handler; its value came back."""
@@ -45,8 +48,18 @@ def shared_value(msg: Any, owner: Owner) -> Any:
         return owner.value
     _refuse_other_law_shape(msg, owner)
     fn, value = msg["fn"], torch.as_tensor(owner.value)
-    batch_shape = torch.broadcast_shapes(value.shape[: value.dim() - fn.event_dim], fn.batch_shape)
-    return value.expand(batch_shape + fn.event_shape)
+    try:
+        batch = broadcast_shape(value.shape[: value.dim() - fn.event_dim], fn.batch_shape)
+    except ValueError:
+        raise _refusal(
+            msg,
+            owner,
+            f"the shared value has shape {tuple(value.shape)}, which does not expand to its batch "
+            f"shape {tuple(fn.batch_shape)}",
+            "Give the owner a value of the shape of its own law.",
+        ) from None
+    shape = (*batch, *fn.event_shape)
+    return value if value.shape == shape else value.expand(shape)
 
 
 def oddities(msg: Any, owner: Owner, value: Any) -> Iterator[str]:
@@ -65,7 +78,8 @@ def oddities(msg: Any, owner: Owner, value: Any) -> Iterator[str]:
     else:
         theirs, mine = _support(owner.fn), _support(msg["fn"])
         yield from _other_set(msg, owner, "support", theirs, mine, value)
-        yield from _other_dtype(msg, owner, _dtype(owner.fn), _dtype(msg["fn"]))
+        if is_validation_enabled():
+            yield from _other_dtype(msg, owner, _dtype(owner.fn), _dtype(msg["fn"]))
 
 
 def refuse_other_value(msg: Any, owner: Owner, shared: Any) -> None:
@@ -128,8 +142,8 @@ def _is_subsampled(frame: Any) -> bool:
 def _refuse_other_law_shape(msg: Any, owner: Owner) -> None:
     mine, theirs = msg["fn"], owner.fn
     try:
-        fits = torch.broadcast_shapes(mine.batch_shape, theirs.batch_shape) == mine.batch_shape
-    except RuntimeError:
+        fits = broadcast_shape(mine.batch_shape, theirs.batch_shape) == mine.batch_shape
+    except ValueError:
         fits = False
     if mine.event_shape != theirs.event_shape or not fits:
         raise _refusal(

@@ -20,8 +20,8 @@ Node = dict[str, Any]
 def score_site(site: Node) -> torch.Tensor:
     """Return ``s * m * log p(x)`` of a sample site, element by element.
 
-    The site keeps it as ``log_prob``, the law's own ``log p(x)`` as ``unscaled_log_prob`` and the
-    total as ``log_prob_sum``; scoring a site again returns what it kept.
+    The site keeps it as ``log_prob``, ``m * log p(x)`` as ``unscaled_log_prob`` and the total as
+    ``log_prob_sum``; scoring a site again returns what it kept.
 
     :param site: a sample node of a trace, or a message on its way back.
     :returns: a tensor of the site's batch shape.

@@ -216,9 +216,9 @@ class Trace:
         return [n for n in self.stochastic_nodes if not _is_pathwise(self.nodes[n])]
 
     def iter_stochastic_nodes(self) -> Iterator[tuple[str, Node]]:
-        """Iterate over the names and sites whose value was drawn, plates left out."""
+        """Iterate over the names and sites whose value was drawn, plates among them."""
         for name, site in self.nodes.items():
-            if site_is_latent(site):
+            if site_is_sample(site) and not site["is_observed"]:
                 yield name, site
 
     def format_shapes(self, title: str = "Trace Shapes:", last_site: str | None = None) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 import pyro
 import pyro.distributions as dist
 from pyro.poutine import runtime
+from pyro.poutine.sites import site_is_latent
 
 CATEGORIES = ("dogs", "cats")
 
@@ -40,7 +41,7 @@ def normals(names: Iterable[str]) -> Callable[[], dict[str, Tensor]]:
 
 
 def latent_names(trace: Any) -> list[str]:
-    return [name for name, _ in trace.iter_stochastic_nodes()]
+    return [name for name, site in trace.nodes.items() if site_is_latent(site)]
 
 
 def value_of(trace: Any, name: str) -> Tensor:

@@ -100,6 +100,21 @@ def test_shapes_that_do_not_agree_are_refused(mine: Any, theirs: Any, keep_dist:
 
 
 @BOTH
+def test_a_value_that_does_not_expand_to_the_member_is_refused(keep_dist: bool) -> None:
+    def model() -> None:
+        pyro.sample("x", dist.Normal(0.0, 1.0))
+        with pyro.plate("rows", 3):
+            pyro.sample("y", dist.Normal(0.0, 1.0))
+
+    fixed = poutine.condition(tied(model, keep_dist=keep_dist), {"x": torch.zeros(4)})
+    text = (
+        r"At site 'y', equalized to 'x': the shared value has shape \(4,\), which does not expand"
+    )
+    with refused(ValueError, text):
+        fixed()
+
+
+@BOTH
 def test_a_member_that_lacks_a_plate_of_its_owner_is_refused(keep_dist: bool) -> None:
     def model() -> None:
         with pyro.plate("rows", 5):

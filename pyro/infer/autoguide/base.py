@@ -15,7 +15,7 @@ from pyro.ops.objects import detach
 from pyro.poutine.handlers import block, trace
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.runtime import Message
-from pyro.poutine.sites import site_is_latent
+from pyro.poutine.sites import prune_subsample_sites, site_is_latent
 from pyro.poutine.trace_struct import Trace
 from pyro.primitives import plate
 
@@ -113,7 +113,7 @@ class AutoGuide(PyroModule):
             model = InitMessenger(self.init_loc_fn)(model)
         with block():
             record = trace(block(model, hide_fn=prototype_hide_fn)).get_trace(*args, **kwargs)
-        self.prototype_trace = record
+        self.prototype_trace = record = prune_subsample_sites(record)
         self._prototype_frames = {}
         self._cond_indep_stacks = {}
         for name, site in record.iter_stochastic_nodes():
