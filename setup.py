@@ -34,7 +34,7 @@ setup(
     package_data={"pyro": ["py.typed"]},
     python_requires=">=3.10",
     install_requires=[
-        "torch>=2.0",
+        "torch>=2.13",
         "opt_einsum>=2.3.2",
         "pyro-api>=0.1.1",
         "tqdm>=4.36",

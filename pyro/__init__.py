@@ -1,5 +1,6 @@
 """Pyro: deep universal probabilistic programming on PyTorch, with ``poutine.equalize`` at home."""
 
+import pyro.distributions
 import pyro.infer
 import pyro.nn
 import pyro.optim

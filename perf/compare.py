@@ -1,0 +1,181 @@
+"""Runs ``bench.py`` on this package and on a released Pyro, interleaved, and prints the ratios.
+
+    python perf/compare.py --peer build/peer [--rounds 9] [--only trace]
+
+Each round asks one worker process after the other for each measurement, so that whatever else
+the machine does meets both alike; for the same reason it is CPU time that counts. A number is the
+median over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORT = (
+    "import time; {}; start = time.process_time(); import pyro; print(time.process_time() - start)"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    :param label: what is shown.
+    :param bench: the measurement in ``bench.py``.
+    :param minus: a measurement to subtract, which leaves the overhead.
+    :param target: greatest ratio of our number to theirs.
+    :param target_us: greatest number of ours, in microseconds.
+    """
+
+    label: str
+    bench: str
+    minus: str = ""
+    target: float | None = None
+    target_us: float | None = None
+
+
+ROWS = [
+    Row("import pyro, all told", "import"),
+    Row("import pyro, after torch", "import after torch", target=1.0),
+    Row("raw draw, a site", "raw draw"),
+    Row("bare, a site", "bare"),
+    Row("trace, a site", "trace"),
+    Row("trace: over the raw draw", "trace", minus="raw draw", target=0.5),
+    Row("trace + replay, a site", "trace + replay"),
+    Row("trace + log_prob_sum, a site", "trace + log_prob_sum"),
+    Row(
+        "trace + log_prob_sum: over the raw draw",
+        "trace + log_prob_sum",
+        minus="raw draw",
+        target=0.5,
+    ),
+    Row("bare, 10 scales", "bare, 10 scales"),
+    Row("trace, 10 scales", "trace, 10 scales"),
+    Row("trace + replay, 10 scales", "trace + replay, 10 scales"),
+    Row("trace + log_prob_sum, 10 scales", "trace + log_prob_sum, 10 scales"),
+    Row("equalize, no match: over trace", "equalize, no match", "trace", target_us=0.3),
+    Row("equalize, 1000 patterns: over trace", "equalize, 1000 patterns", "trace", target_us=0.3),
+    Row("equalize, all match, a site", "equalize, all match"),
+    Row("plate with one site", "plate", target=0.45),
+    Row("SVI step", "svi step", target=0.5),
+    Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
+    Row("Predictive, parallel, a draw", "predictive, parallel"),
+]
+IMPORTS = {"import": "pass", "import after torch": "import torch, torch.distributions"}
+
+
+class Worker:
+    """A process that serves the measurements of one Pyro."""
+
+    def __init__(self, label: str, path: Path) -> None:
+        self.label = label
+        self.path = path
+        self.environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
+        # Both run from bytecode, as a user's second import does.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "perf" / "bench.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        self.version, _, source = self._answer().partition(" ")
+        if not Path(source).resolve().is_relative_to(path.resolve()):
+            raise SystemExit(f"{label}: timed {source}, expected a package under {path}")
+
+    def seconds(self, row: Row, validation: bool) -> float:
+        if row.bench in IMPORTS:
+            return self._import_seconds(IMPORTS[row.bench])
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{row.bench}|{row.minus}|{int(validation)}\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.label}: the benchmark failed, see above")
+        return line.strip()
+
+    def _import_seconds(self, before: str) -> float:
+        command = [sys.executable, "-W", "ignore", "-c", IMPORT.format(before)]
+        done = subprocess.run(
+            command,
+            cwd=self.path,  # `python -c` looks there first
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return float(done.stdout)
+
+
+def measure(
+    workers: Sequence[Worker], rows: Sequence[Row], rounds: int, validation: bool
+) -> dict[str, list[float]]:
+    """Median seconds of each row, a number a worker."""
+    times: dict[str, list[list[float]]] = {row.label: [[] for _ in workers] for row in rows}
+    for round in range(rounds):
+        for row in rows:
+            pairs = list(zip(workers, times[row.label], strict=True))
+            for worker, record in reversed(pairs) if round % 2 else pairs:
+                record.append(worker.seconds(row, validation))
+    return {label: [statistics.median(each) for each in both] for label, both in times.items()}
+
+
+def verdict(row: Row, ours: float, theirs: float) -> str:
+    if row.target is not None:
+        met = ours <= row.target * theirs
+        return f"<= {row.target:.2f} x  {'met' if met else 'MISSED'}"
+    if row.target_us is not None:
+        met = ours * 1e6 <= row.target_us
+        return f"<= {row.target_us:.2f} us {'met' if met else 'MISSED'}"
+    return ""
+
+
+def print_table(rows: Sequence[Row], medians: dict[str, list[float]]) -> None:
+    print(f"{'':40}{'ours, us':>12}{'theirs, us':>12}{'ratio':>8}  target")
+    for row in rows:
+        ours, theirs = medians[row.label]
+        ratio = f"{ours / theirs:8.2f}" if ours > 0 and theirs > 0 else f"{'-':>8}"
+        line = f"{row.label:40}{ours * 1e6:12.2f}{theirs * 1e6:12.2f}{ratio}  "
+        print((line + verdict(row, ours, theirs)).rstrip())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time this package beside a released Pyro.")
+    parser.add_argument("--peer", type=Path, required=True, help="folder that holds the other pyro")
+    parser.add_argument("--ours", type=Path, default=ROOT, help="folder that holds this pyro")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", help="measure only what has this in its name")
+    arguments = parser.parse_args()
+    rows = [row for row in ROWS if arguments.only in row.bench]
+    workers = [Worker("ours", arguments.ours), Worker("theirs", arguments.peer)]
+    for validation in (True, False):
+        if not validation:  # an import knows nothing of it
+            rows = [row for row in rows if row.bench not in IMPORTS]
+        medians = measure(workers, rows, arguments.rounds, validation)
+        versions = " beside ".join(worker.version for worker in workers)
+        print(f"\n{versions}, one thread, validation {'on' if validation else 'off'}")
+        print_table(rows, medians)
+    for worker in workers:
+        worker.close()
+
+
+if __name__ == "__main__":
+    main()
