@@ -242,7 +242,10 @@ def factor(name: str, log_factor: torch.Tensor, *, has_rsample: bool | None = No
     >>> pyro.poutine.trace(model).get_trace().log_prob_sum()
     tensor(-1.5000)
     """
-    law = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+    try:
+        law = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+    except ValueError as error:
+        raise site_error(name, f"the factor is refused: {str(error).rstrip('.')}") from error
     sample(name, law, obs=law.sample(), infer={"is_auxiliary": True})
 
 

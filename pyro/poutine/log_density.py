@@ -12,7 +12,7 @@ from pyro._foundation.errors import site_error
 from pyro._foundation.validation import is_validation_enabled
 from pyro.distributions.score_parts import ScoreParts
 from pyro.ops.masking import scale_and_mask
-from pyro.poutine.plate_shapes import check_density_shape
+from pyro.poutine.plate_shapes import check_density_shape, check_value_shape
 
 Node = dict[str, Any]
 
@@ -65,11 +65,12 @@ def score_parts_of(site: Node) -> ScoreParts:
 def _call_law(site: Node, scorer: Any) -> Any:
     try:
         return scorer(site["value"], *site["args"], **site["kwargs"])
-    except ValueError as error:
-        raise site_error(
-            site["name"],
-            f"the value cannot be scored: {str(error).rstrip('.')}",
-        ) from error
+    except (ValueError, RuntimeError) as error:
+        check_value_shape(site)
+        if isinstance(error, RuntimeError):
+            raise
+        fact = f"the value cannot be scored: {str(error).rstrip('.')}"
+        raise site_error(site["name"], fact) from error
 
 
 def _masked_law(site: Node) -> Any:

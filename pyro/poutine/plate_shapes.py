@@ -74,6 +74,26 @@ def check_density_shape(site: Mapping[str, Any], log_prob: torch.Tensor) -> None
             )
 
 
+def check_value_shape(site: Mapping[str, Any]) -> None:
+    """Refuse a value that has another number of elements than a plate around its site.
+
+    :param site: the site.
+    :raises ValueError: that names the site, the shapes and the plate.
+    """
+    fn, shape = site["fn"], tuple(getattr(site["value"], "shape", ()))
+    event_dim = getattr(fn, "event_dim", 0)
+    for frame in site["cond_indep_stack"]:
+        if frame.dim is None or len(shape) < event_dim - frame.dim:
+            continue  # what has no dimension for the plate broadcasts over it
+        if frame.size != -1 and shape[frame.dim - event_dim] not in (1, frame.size):
+            raise site_error(
+                site["name"],
+                f"value has shape {shape}, expected {tuple(fn.batch_shape + fn.event_shape)} "
+                f"inside plate {frame.name!r} (dim={frame.dim}, size={frame.size})",
+                "Did you forget pyro.subsample?",
+            )
+
+
 def _describe_plates(site: Mapping[str, Any]) -> str:
     plates = [f"{f.name!r} (dim={f.dim}, size={f.size})" for f in site["cond_indep_stack"]]
     return f"; the plates are {', '.join(plates)}" if plates else ""

@@ -112,3 +112,37 @@ def test_an_observation_is_broadcast_to_its_plate() -> None:
 def test_batches_without_plates_are_allowed() -> None:
     record = trace_of(lambda: pyro.sample("x", dist.Normal(torch.zeros(2, 3), 1.0)))
     assert_close(record.log_prob_sum(), dist.Normal(0.0, 1.0).log_prob(value_of(record, "x")).sum())
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_a_value_of_another_size_than_its_plate_is_refused(validate: bool) -> None:
+    def model() -> None:
+        with pyro.plate("rows", 10):
+            pyro.sample("x", dist.Normal(torch.zeros(2), 1.0).to_event(1), obs=torch.zeros(3, 2))
+
+    expected = (
+        "At site 'x': value has shape (3, 2), expected (10, 2) inside plate 'rows' "
+        "(dim=-1, size=10). Did you forget pyro.subsample?"
+    )
+    with pyro.validation_enabled(validate):
+        site = site_of(model)
+        with pytest.raises(ValueError) as caught:
+            score_site(site)
+    assert str(caught.value) == expected
+    assert "log_prob" not in site
+
+
+def test_an_error_of_a_laws_own_passes_through() -> None:
+    class Broken(dist.Normal):  # type: ignore[misc]
+        def log_prob(self, value: Any) -> Any:
+            raise RuntimeError("out of order")
+
+    site = {"name": "x", "fn": Broken(0.0, 1.0), "value": torch.zeros(()), "mask": None}
+    site |= {"args": (), "kwargs": {}, "cond_indep_stack": (), "scale": 1.0}
+    with pytest.raises(RuntimeError, match="^out of order$"):
+        score_site(site)
+
+
+def test_a_factor_that_is_no_number_names_its_site() -> None:
+    with pytest.raises(ValueError, match="^At site 'penalty': the factor is refused: .*nan"):
+        pyro.factor("penalty", torch.tensor(math.nan))
