@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.distributions import SigmoidTransform, Transform, constraints
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli as TorchLogitRelaxed
+from torch.nn.functional import logsigmoid
 
 from pyro.distributions.parameters import (
     Alternative,
@@ -36,7 +37,8 @@ def bernoulli_log_density(logits: torch.Tensor, value: torch.Tensor) -> torch.Te
     :param value: values from 0 to 1.
     """
     if value.dtype is not logits.dtype:
-        value = value.to(logits.dtype)
+        dtype = torch.promote_types(value.dtype, logits.dtype)
+        logits, value = logits.to(dtype), value.to(dtype)
     if value.shape != logits.shape:
         shape = broadcast_shape(logits.shape, value.shape)
         logits, value = logits.expand(shape), value.expand(shape)
@@ -64,7 +66,7 @@ class BinaryLaw(HoldingLaw):
         return given
 
 
-class Bernoulli(BinaryLaw, torch.distributions.Bernoulli, TorchDistributionMixin):  # type: ignore[misc]
+class Bernoulli(BinaryLaw, torch.distributions.Bernoulli, TorchDistributionMixin):  # type: ignore[override]
     r"""Bernoulli law: 1 with probability :math:`p`, else 0.
 
     :param probs: the probability :math:`p`.
@@ -106,13 +108,11 @@ class Bernoulli(BinaryLaw, torch.distributions.Bernoulli, TorchDistributionMixin
             return bernoulli_log_density(self.logits, value)
         eps = torch.finfo(self._dtype).eps
         p = min(max(numbers["probs"], eps), 1 - eps)
-        ends = constant(math.log1p(-p), value), constant(math.log(p), value)
-        if value.device.type != "cpu":
-            ends = ends[0].to(value.device), ends[1].to(value.device)
-        return self._over_batch(torch.lerp(*ends, value))
+        no, yes = constant(math.log1p(-p), value), constant(math.log(p), value)
+        return self._over_batch(torch.lerp(no, yes, value))
 
 
-class ContinuousBernoulli(  # type: ignore[misc]
+class ContinuousBernoulli(  # type: ignore[override]
     BinaryLaw, torch.distributions.ContinuousBernoulli, TorchDistributionMixin
 ):
     r"""Continuous Bernoulli law, density proportional to :math:`\lambda^x(1-\lambda)^{1-x}`.
@@ -151,21 +151,31 @@ class ContinuousBernoulli(  # type: ignore[misc]
         """
         if self._validate_args:
             self._validate_sample(value)
-        return bernoulli_log_density(self.logits, value) + self._cont_bern_log_norm()
+        log_constant: torch.Tensor = self._cont_bern_log_norm()
+        return bernoulli_log_density(self.logits, value) + log_constant
 
 
-def draw_logistic(law: BinaryLaw, shape: torch.Size) -> torch.Tensor:
-    """Draw the log odds of a relaxed Bernoulli law, before they are divided by its temperature.
+class RelaxedBinaryLaw(ReparameterisedLaw, BinaryLaw):
+    """What a relaxed Bernoulli law and that of its log odds have in common."""
 
-    :param law: a law with log odds.
-    :param shape: the shape of the result.
-    """
-    logits: torch.Tensor = law.logits
-    eps = torch.finfo(logits.dtype).eps
-    return torch.logit(blank(shape, logits).uniform_(), eps) + logits
+    temperature: Any = Parameter()
+
+    def _draw_log_odds(self, sample_shape: Shape) -> torch.Tensor:
+        logits = self.logits
+        noise = blank(self._extended_shape(sample_shape), logits).uniform_()
+        log_odds: torch.Tensor = (to_logits(noise) + logits) / self.temperature
+        return log_odds
+
+    def _log_odds_density(self, log_odds: torch.Tensor) -> torch.Tensor:
+        temperature = self.temperature
+        z = self.logits - log_odds * temperature
+        density: torch.Tensor = logsigmoid(z) + logsigmoid(-z) + temperature.log()
+        return density
 
 
-class LogitRelaxedBernoulli(ReparameterisedLaw, BinaryLaw, TorchLogitRelaxed, TorchDistributionMixin):  # type: ignore[misc]
+class LogitRelaxedBernoulli(  # type: ignore[override]
+    RelaxedBinaryLaw, TorchLogitRelaxed, TorchDistributionMixin
+):
     """Law of the log odds of a :class:`RelaxedBernoulli` value.
 
     :param temperature: the temperature, positive.
@@ -178,9 +188,6 @@ class LogitRelaxedBernoulli(ReparameterisedLaw, BinaryLaw, TorchLogitRelaxed, To
     """
 
     arg_constraints = {**TorchLogitRelaxed.arg_constraints, "temperature": constraints.positive}
-    probs = Alternative("logits", torch.sigmoid)
-    logits = Alternative("probs", to_logits)
-    temperature = Parameter()
 
     def __init__(
         self,
@@ -197,7 +204,7 @@ class LogitRelaxedBernoulli(ReparameterisedLaw, BinaryLaw, TorchLogitRelaxed, To
 
         :param sample_shape: the shape of independent draws.
         """
-        return draw_logistic(self, self._extended_shape(sample_shape)) / self.temperature
+        return self._draw_log_odds(sample_shape)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density.
@@ -206,15 +213,11 @@ class LogitRelaxedBernoulli(ReparameterisedLaw, BinaryLaw, TorchLogitRelaxed, To
         """
         if self._validate_args:
             self._validate_sample(value)
-        difference = self.logits - value * self.temperature
-        curve = torch.nn.functional.logsigmoid(difference) + torch.nn.functional.logsigmoid(
-            -difference
-        )
-        return curve + self.temperature.log()
+        return self._log_odds_density(value)
 
 
-class RelaxedBernoulli(  # type: ignore[misc]
-    ReparameterisedLaw, BinaryLaw, torch.distributions.RelaxedBernoulli, TorchDistributionMixin
+class RelaxedBernoulli(
+    RelaxedBinaryLaw, torch.distributions.RelaxedBernoulli, TorchDistributionMixin
 ):
     r"""Relaxed Bernoulli law on the unit interval, which tends to Bernoulli's as it cools.
 
@@ -230,9 +233,6 @@ class RelaxedBernoulli(  # type: ignore[misc]
     """
 
     arg_constraints = {**TorchLogitRelaxed.arg_constraints, "temperature": constraints.positive}
-    probs = Alternative("logits", torch.sigmoid)
-    logits = Alternative("probs", to_logits)
-    temperature = Parameter()
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class RelaxedBernoulli(  # type: ignore[misc]
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> LogitRelaxedBernoulli:
+    def base_dist(self) -> LogitRelaxedBernoulli:  # type: ignore[override]
         """The law of the log odds."""
         law: LogitRelaxedBernoulli = self._view_as(
             LogitRelaxedBernoulli, logits=self.logits, temperature=self.temperature
@@ -253,7 +253,7 @@ class RelaxedBernoulli(  # type: ignore[misc]
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The logistic function."""
         return [SigmoidTransform()]
 
@@ -262,8 +262,7 @@ class RelaxedBernoulli(  # type: ignore[misc]
 
         :param sample_shape: the shape of independent draws.
         """
-        log_odds = draw_logistic(self, self._extended_shape(sample_shape)) / self.temperature
-        value: torch.Tensor = SigmoidTransform()(log_odds)
+        value: torch.Tensor = SigmoidTransform()(self._draw_log_odds(sample_shape))
         return value
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
@@ -275,6 +274,5 @@ class RelaxedBernoulli(  # type: ignore[misc]
             self._validate_sample(value)
         sigmoid = SigmoidTransform()
         log_odds = sigmoid.inv(value)
-        change = sigmoid.log_abs_det_jacobian(log_odds, value)
-        base = LogitRelaxedBernoulli.log_prob(self, log_odds)  # type: ignore[arg-type]
-        return base - change
+        stretch: torch.Tensor = sigmoid.log_abs_det_jacobian(log_odds, value)
+        return self._log_odds_density(log_odds) - stretch

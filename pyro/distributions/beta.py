@@ -33,7 +33,7 @@ def draw_dirichlet(concentration: torch.Tensor) -> torch.Tensor:
     return torch._sample_dirichlet(concentration)
 
 
-class Dirichlet(TorchLaw, torch.distributions.Dirichlet, TorchDistributionMixin):  # type: ignore[misc]
+class Dirichlet(TorchLaw, torch.distributions.Dirichlet, TorchDistributionMixin):
     r"""Dirichlet law of proportions, density proportional to :math:`\prod_k x_k^{\alpha_k-1}`.
 
     :param concentration: the :math:`\alpha_k`, positive, along the rightmost dimension.
@@ -55,9 +55,9 @@ class Dirichlet(TorchLaw, torch.distributions.Dirichlet, TorchDistributionMixin)
         self._event_shape = shape[-1:]
         self._check_parameters(validate_args)
 
-    @classmethod
+    @staticmethod
     def infer_shapes(  # type: ignore[override]
-        cls, concentration: Shape
+        concentration: Shape,
     ) -> tuple[torch.Size, torch.Size]:
         """Return the batch and event shape from that of the parameter.
 
@@ -131,7 +131,7 @@ def log_beta_constant(a: Real, b: Real, like: torch.Tensor) -> torch.Tensor:
     return torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b)
 
 
-class Beta(ReparameterisedLaw, torch.distributions.Beta, TorchDistributionMixin):  # type: ignore[misc]
+class Beta(ReparameterisedLaw, torch.distributions.Beta, TorchDistributionMixin):
     r"""Beta law of a proportion, density proportional to :math:`x^{a-1}(1-x)^{b-1}`.
 
     :param concentration1: the exponent :math:`a` of the proportion, positive.
@@ -156,7 +156,7 @@ class Beta(ReparameterisedLaw, torch.distributions.Beta, TorchDistributionMixin)
         return torch.stack([self.concentration1, self.concentration0], -1)
 
     @property
-    def _dirichlet(self) -> Dirichlet:
+    def _dirichlet(self) -> Dirichlet:  # type: ignore[override]
         return Dirichlet(self._both, validate_args=False)
 
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
@@ -202,9 +202,7 @@ class Beta(ReparameterisedLaw, torch.distributions.Beta, TorchDistributionMixin)
         return updated, parts[0] + parts[1] - parts[2]
 
 
-class Kumaraswamy(  # type: ignore[misc]
-    ReparameterisedLaw, torch.distributions.Kumaraswamy, TorchDistributionMixin
-):
+class Kumaraswamy(ReparameterisedLaw, torch.distributions.Kumaraswamy, TorchDistributionMixin):
     r"""Kumaraswamy law of a proportion, with distribution function :math:`1-(1-x^a)^b`.
 
     :param concentration1: the exponent :math:`a`, positive.
@@ -225,14 +223,14 @@ class Kumaraswamy(  # type: ignore[misc]
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> Uniform:
+    def base_dist(self) -> Uniform:  # type: ignore[override]
         """The law of the survival function at a draw."""
-        like = self.concentration1
-        law: Uniform = self._view_as(Uniform, low=torch.zeros_like(like), high=torch.ones_like(like))
+        low, high = torch.zeros_like(self.concentration1), torch.ones_like(self.concentration1)
+        law: Uniform = self._view_as(Uniform, low=low, high=high)
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The inverse of the survival function, in steps."""
         return [
             Power(self.concentration0.reciprocal()),
@@ -256,7 +254,6 @@ class Kumaraswamy(  # type: ignore[misc]
         """
         if self._validate_args:
             self._validate_sample(value)
-        a, b = (as_operand(operand, value) for operand in self._operands(value))
-        result = torch.xlogy(less_one(a, value), value) + (a * b).log()
-        result = result + torch.special.xlog1py(less_one(b, value), -value.pow(a))
-        return self._over_batch(result)
+        a, b = self.concentration1, self.concentration0
+        rest: torch.Tensor = torch.special.xlog1py(less_one(b, value), -value.pow(a))
+        return rest + torch.xlogy(less_one(a, value), value) + (a * b).log()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.distributions import constraints
 
+from pyro.distributions.checking import belongs, quick_test, surely_belongs
 from pyro.distributions.parameters import (
     Parameter,
     Real,
@@ -17,8 +18,10 @@ from pyro.distributions.parameters import (
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 from pyro.ops.shapes import broadcast_shape
 
+_POSITIVE = quick_test(constraints.positive)
 
-class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistributionMixin):  # type: ignore[misc]
+
+class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistributionMixin):
     """Uniform law on an interval, its ends included.
 
     :param low: the lower end.
@@ -32,6 +35,10 @@ class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistribution
 
     low = Parameter()
     high = Parameter()
+    arg_constraints = {  # each depends on the other; _check_order looks at both
+        "low": constraints.dependent(is_discrete=False, event_dim=0),
+        "high": constraints.dependent(is_discrete=False, event_dim=0),
+    }
 
     def __init__(self, low: Real, high: Real, validate_args: bool | None = None) -> None:
         self._hold(Uniform, low=low, high=high)
@@ -41,21 +48,25 @@ class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistribution
 
     def _check_order(self) -> None:
         low, high = self._given_as("low"), self._given_as("high")
-        ordered = low < high
-        if not (bool(ordered.all()) if isinstance(ordered, torch.Tensor) else ordered):
-            raise ValueError(
-                f"Uniform: parameter 'low' must lie below 'high', but low is {low} and high is "
-                f"{high}. Swap them, or widen the interval."
-            )
+        if not isinstance(low, float) or not isinstance(high, float):
+            width = torch.as_tensor(high - low)
+            if belongs(width, constraints.positive, _POSITIVE):
+                return
+        elif low < high:
+            return
+        raise ValueError(
+            f"Uniform: parameter 'low' must lie below 'high', but low is {low} and high is {high}. "
+            f"Swap them, or widen the interval."
+        )
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
         """The interval, with its ends."""
         return constraints.interval(self._given_as("low"), self._given_as("high"))
 
-    @classmethod
+    @staticmethod
     def infer_shapes(  # type: ignore[override]
-        cls, low: Shape = NO_SHAPE, high: Shape = NO_SHAPE
+        low: Shape = NO_SHAPE, high: Shape = NO_SHAPE
     ) -> tuple[torch.Size, torch.Size]:
         """Return the batch and event shape from those of the parameters.
 
@@ -82,18 +93,20 @@ class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistribution
 
         :param value: the value.
         """
-        inside = self._validate_args and self._validate_sample(value)
+        inside = self._validate_args and self._is_inside(value)
         low, high = self._operands(value)
         if isinstance(low, float) and isinstance(high, float) and low < high:
-            result = constant(-math.log(high - low), value)
-            if value.device.type != "cpu":
-                result = result.to(value.device)
+            level = -math.log(high - low)
+            if inside or surely_belongs(value, quick_test(self.support)):
+                shape = value.shape if value.dim() else self._batch_shape
+                result = torch.full(shape, level, dtype=self._dtype, device=value.device)
+                return self._over_batch(result)
+            result = constant(level, value)
         else:
             low, high = as_operand(low, value), as_operand(high, value)
             result = -(high - low).log()
-        if not inside:
-            outside = (value < low) | (value > high)
-            result = torch.where(outside, -math.inf, result)
-        elif value.dim():
-            result = result.expand(broadcast_shape(value.shape, result.shape))
-        return self._over_batch(result)
+            if inside:
+                spread = result.expand(broadcast_shape(value.shape, result.shape))
+                return self._over_batch(spread.clone())
+        outside = (value < low) | (value > high)
+        return self._over_batch(torch.where(outside, constant(-math.inf, result), result))

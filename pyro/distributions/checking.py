@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.distributions import constraints
 
+from pyro._foundation.validation import is_validation_enabled
 from pyro._foundation.warnings import warn_once
 
 Number = float | int
@@ -36,12 +37,24 @@ def quick_test(constraint: Any) -> QuickTest | None:
     """
     while type(constraint) is constraints.independent:
         constraint = constraint.base_constraint
-    maker = _MAKERS.get(type(constraint))
+    kind = type(constraint)
     low = getattr(constraint, "lower_bound", None)
     high = getattr(constraint, "upper_bound", None)
-    if maker is None or isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
-        return None
-    return maker(low, high)
+    if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
+        if kind is not constraints.interval and kind is not constraints.greater_than_eq:
+            return None
+        return _within_tensors(low, high)
+    maker = _MAKERS.get(kind)
+    return None if maker is None else maker(low, high)
+
+
+def _within_tensors(low: Any, high: Any) -> QuickTest:
+    """Test a closed interval with bounds of its own for each entry; ``high`` may be None."""
+    if isinstance(low, float):
+        low = torch.scalar_tensor(low, dtype=high.dtype, device=high.device)
+    elif isinstance(high, float):
+        high = torch.scalar_tensor(high, dtype=low.dtype, device=low.device)
+    return QuickTest(None, lambda value: torch.equal(value.clamp(low, high), value))
 
 
 def _above(admits: Callable[[Number], bool]) -> QuickTest:
@@ -64,7 +77,7 @@ def _between(admits: Callable[[Number], bool]) -> QuickTest:
 def _whole(admits: Callable[[Number], bool]) -> QuickTest:
     def contains(value: torch.Tensor) -> bool:
         low, high = _extremes(value)
-        if not (admits(math.ceil(low)) and admits(math.floor(high))):
+        if not (admits(low) and admits(high)):
             return False
         return not value.is_floating_point() or torch.equal(value, value.floor())
 
@@ -103,7 +116,8 @@ _MAKERS: dict[Any, Callable[[Any, Any], QuickTest]] = {
     constraints.interval: lambda low, high: _between(lambda v: low <= v <= high),
     constraints.half_open_interval: lambda low, high: _between(lambda v: low <= v < high),
     type(constraints.boolean): lambda low, high: QuickTest(
-        lambda v: v == 0 or v == 1, lambda value: torch.equal(value, value * value)
+        lambda v: v == 0 or v == 1,
+        lambda value: value.max().item() <= 1 and torch.equal(value, value * value),
     ),
     constraints.integer_interval: lambda low, high: _whole(lambda v: low <= v <= high),
     type(constraints.nonnegative_integer): lambda low, high: _whole(lambda v: low <= v < math.inf),
@@ -125,11 +139,13 @@ def is_readable(value: torch.Tensor) -> bool:
     >>> is_readable(torch.ones(2))
     True
     """
+    if torch.compiler.is_compiling():
+        return False
     return not (
         torch._C._functorch.is_functorch_wrapped_tensor(value)
         or torch._C._get_tracing_state()
         or value.is_meta
-        or torch.compiler.is_compiling()
+        or (type(value) is not torch.Tensor and hasattr(value, "fake_mode"))
     )
 
 
@@ -147,6 +163,8 @@ def belongs(value: Any, constraint: Any, quick: QuickTest | None) -> bool:
         value = torch.as_tensor(value)
     if not is_readable(value):
         return True
+    if value.requires_grad:
+        value = value.detach()
     count = value.numel()
     if quick and count:
         if count == 1 and quick.admits and not value.is_complex():
@@ -225,33 +243,53 @@ def value_error(law: Any, value: torch.Tensor, support: Any) -> ValueError:
     )
 
 
+class _ProcessSwitch:
+    """Whether to check, as long as an object has not been told otherwise.
+
+    While :func:`torch.compile` looks on there is nothing to check. It also switches off, for good,
+    the attribute of this name that torch keeps.
+    """
+
+    def __get__(self, law: object, owner: type) -> bool:
+        return is_validation_enabled() and not torch.compiler.is_compiling()
+
+
 class CheckedDistribution:
     """Validation shared by all laws; goes before :class:`torch.distributions.Distribution`."""
 
+    _validate_args: Any = _ProcessSwitch()
     _parameter_tests: tuple[Any, list[tuple[str, Any, QuickTest | None]]] | None = None
     _support_test: tuple[Any, QuickTest | None] | None = None
 
-    def _check_parameters(self, validate_args: bool | None) -> None:
-        """Remember whether this object is to be checked and, if so, check its parameters."""
+    def _check_parameters(
+        self, validate_args: bool | None, given: dict[str, Any] | None = None
+    ) -> None:
+        """Remember whether this object is to be checked and, if so, check its parameters.
+
+        :param validate_args: whether to; None follows the process's switch from now on.
+        :param given: parameters by name, where the object does not hold them yet.
+        """
         if validate_args is not None:
             self._validate_args = validate_args
         if not self._validate_args:
             return
-        held = self._parameter_values()
+        given = given or self._parameter_values()
+        held = vars(self) if given is None else given
         for name, constraint, quick in self._parameter_table():
             if name in held:
                 value = held[name]
                 if type(value) is float and quick and quick.admits and quick.admits(value):
                     continue
-            elif type(getattr(type(self), name, None)) is property:
+            elif given is None and type(getattr(type(self), name, None)) is property:
                 value = getattr(self, name)
             else:  # computed on demand from one that was given
                 continue
             if not belongs(value, constraint, quick):
                 raise parameter_error(self, name, value, constraint)
 
-    def _parameter_values(self) -> dict[str, Any]:
-        return vars(self)
+    def _parameter_values(self) -> dict[str, Any] | None:
+        """Return what was passed, where that is not among the attributes of the object."""
+        return None
 
     def _parameter_table(self) -> list[tuple[str, Any, QuickTest | None]]:
         try:
@@ -266,20 +304,29 @@ class CheckedDistribution:
             )
             return []
         known = self._parameter_tests
-        if known is None or known[0] is not declared:
-            known = declared, [
-                (name, constraint, quick_test(constraint))
-                for name, constraint in declared.items()
-                if not constraints.is_dependent(constraint)
-            ]
-            type(self)._parameter_tests = known
-        return known[1]
+        if known is not None and known[0] is declared:
+            return known[1]
+        table = [
+            (name, constraint, quick_test(constraint))
+            for name, constraint in declared.items()
+            if not constraints.is_dependent(constraint)
+        ]
+        if getattr(type(self), "arg_constraints", None) is declared:
+            type(self)._parameter_tests = declared, table
+        return table
 
-    def _validate_sample(self, value: torch.Tensor) -> bool:
+    def _is_inside(self, value: torch.Tensor) -> bool:
+        """Check a value, and tell whether it is now known to lie within the support.
+
+        :param value: the value.
+        """
+        self._validate_sample(value)
+        return is_readable(value)
+
+    def _validate_sample(self, value: torch.Tensor) -> None:
         """Raise where a value to score does not fit the law's shape or support.
 
         :param value: the value.
-        :return: whether the value is now known to lie within the support.
         :raises ValueError: naming the law, what is wrong and what to do.
         """
         if not isinstance(value, torch.Tensor):
@@ -300,14 +347,14 @@ class CheckedDistribution:
                 f"{name} with validate_args=False.",
                 stacklevel=4,
             )
-            return False
+            return
         known = self._support_test
         if known is None or known[0] is not support:
             known = support, quick_test(support)
-            type(self)._support_test = known
+            if getattr(type(self), "support", None) is support:
+                type(self)._support_test = known
         if not belongs(value, support, known[1]):
             raise value_error(self, value, support)
-        return is_readable(value)
 
     def _validate_shape(self, actual: torch.Size, expected: torch.Size) -> None:
         event_shape = self._event_shape  # type: ignore[attr-defined]

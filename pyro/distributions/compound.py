@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch.distributions import Transform
+from torch.distributions import Transform, constraints
 
 from pyro.distributions.independent import Independent
 from pyro.distributions.law import TorchLaw
@@ -11,9 +11,7 @@ from pyro.distributions.torch_distribution import FromBase
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 
 
-class ExponentialFamily(  # type: ignore[misc]
-    TorchLaw, torch.distributions.ExponentialFamily, TorchDistributionMixin
-):
+class ExponentialFamily(TorchLaw, torch.distributions.ExponentialFamily, TorchDistributionMixin):
     r"""Base class of laws with density :math:`\exp(\langle t(x),\theta\rangle-F(\theta)+k(x))`.
 
     A subclass that gives the natural parameters and the log normalizer :math:`F` has entropies and
@@ -35,8 +33,8 @@ class ExponentialFamily(  # type: ignore[misc]
         event_shape: Shape = NO_SHAPE,
         validate_args: bool | None = None,
     ) -> None:
-        super().__init__(torch.Size(batch_shape), torch.Size(event_shape), validate_args=False)
-        self._check_after_torch(validate_args)
+        self._init_torch(validate_args, torch.Size(batch_shape), torch.Size(event_shape))
+        self._check_parameters(validate_args)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> Any:
         """Return a law that is independent and identical along new or stretched batch dimensions.
@@ -47,7 +45,7 @@ class ExponentialFamily(  # type: ignore[misc]
         return TorchDistributionMixin.expand(self, batch_shape, _instance)
 
 
-class TransformedDistribution(  # type: ignore[misc]
+class TransformedDistribution(
     TorchLaw, torch.distributions.TransformedDistribution, TorchDistributionMixin
 ):
     r"""Law of :math:`y=f(x)`, where :math:`x` follows a base law and :math:`f` is invertible.
@@ -72,17 +70,14 @@ class TransformedDistribution(  # type: ignore[misc]
         transforms: Transform | list[Transform],
         validate_args: bool | None = None,
     ) -> None:
-        super().__init__(base_distribution, transforms, validate_args=False)
+        self._init_torch(validate_args, base_distribution, transforms)
         base = self.base_dist
         if type(base) is torch.distributions.Independent:
             # torch moved batch dimensions into the event, with its own class
             self.base_dist = Independent(base.base_dist, base.reinterpreted_batch_ndims)
-        self._check_parameters(validate_args)
 
 
-class MixtureSameFamily(  # type: ignore[misc]
-    TorchLaw, torch.distributions.MixtureSameFamily, TorchDistributionMixin
-):
+class MixtureSameFamily(TorchLaw, torch.distributions.MixtureSameFamily, TorchDistributionMixin):
     r"""Mixture of laws of one kind: :math:`p(x)=\sum_k w_k\,p_k(x)`.
 
     :param mixture_distribution: a :class:`~pyro.distributions.Categorical` of the weights.
@@ -102,5 +97,22 @@ class MixtureSameFamily(  # type: ignore[misc]
         component_distribution: Any,
         validate_args: bool | None = None,
     ) -> None:
-        super().__init__(mixture_distribution, component_distribution, validate_args=False)
-        self._check_after_torch(validate_args)
+        self._init_torch(validate_args, mixture_distribution, component_distribution)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """That of the components; where it differs among them, what all of them admit."""
+        shared = self._component_distribution.support
+        if _has_batch(shared):
+            return constraints.MixtureSameFamilyConstraint(shared)
+        return shared
+
+
+def _has_batch(constraint: Any) -> bool:
+    """Tell whether a set has bounds of its own for each entry of a batch."""
+    held = vars(constraint).values() if hasattr(constraint, "__dict__") else ()
+    return any(
+        isinstance(part, torch.Tensor)
+        or (isinstance(part, constraints.Constraint) and _has_batch(part))
+        for part in held
+    )

@@ -43,8 +43,9 @@ from torch.distributions.constraints import (
     unit_interval,
 )
 
-# Rows of a correlation matrix are built from norms, so their error grows with the root of eps.
-_DIAGONAL_TOLERANCE = 1e-6
+from pyro.params.constraint_data import register_constraint
+
+_TOLERANCE = 1e-6  # what torch grants a symmetric matrix
 
 
 class _Integer(Constraint):
@@ -63,7 +64,8 @@ class _Sphere(Constraint):
 
     def check(self, value: torch.Tensor) -> torch.Tensor:
         tolerance = 10.0 * torch.finfo(value.dtype).eps * value.size(-1) ** 0.5
-        return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < tolerance
+        inside: torch.Tensor = (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < tolerance
+        return inside
 
 
 class _CorrMatrix(Constraint):
@@ -73,7 +75,10 @@ class _CorrMatrix(Constraint):
 
     def check(self, value: torch.Tensor) -> torch.Tensor:
         departure = (value.diagonal(dim1=-2, dim2=-1) - 1).abs().amax(-1)
-        return (departure < _DIAGONAL_TOLERANCE) & positive_definite.check(value)
+        asymmetry = (value - value.mT).abs().flatten(-2).amax(-1)
+        # torch's own check of a batch stops at the first matrix that is not symmetric
+        definite: torch.Tensor = torch.linalg.cholesky_ex(value).info == 0
+        return definite & (departure < _TOLERANCE) & (asymmetry < _TOLERANCE)
 
 
 class _OrderedVector(Constraint):
@@ -83,7 +88,7 @@ class _OrderedVector(Constraint):
 
     def check(self, value: torch.Tensor) -> torch.Tensor:
         if value.size(-1) == 1:
-            return real.check(value).squeeze(-1)
+            return (value == value).squeeze(-1)  # False for a NaN
         return (value[..., 1:] > value[..., :-1]).all(-1)
 
 
@@ -124,6 +129,16 @@ unit_lower_cholesky = _UnitLowerCholesky()
 softplus_positive = _SoftplusPositive()
 softplus_lower_cholesky = _SoftplusLowerCholesky()
 corr_cholesky_constraint = corr_cholesky  # its name before torch had it
+
+# So that files of parameters can name them.
+register_constraint("integer", integer)
+register_constraint("sphere", sphere)
+register_constraint("corr_matrix", corr_matrix)
+register_constraint("ordered_vector", ordered_vector)
+register_constraint("positive_ordered_vector", positive_ordered_vector)
+register_constraint("unit_lower_cholesky", unit_lower_cholesky)
+register_constraint("softplus_positive", softplus_positive)
+register_constraint("softplus_lower_cholesky", softplus_lower_cholesky)
 
 __all__ = [
     "Constraint",

@@ -19,7 +19,7 @@ from pyro.distributions.parameters import (
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 
 
-class Laplace(ReparameterisedLaw, torch.distributions.Laplace, TorchDistributionMixin):  # type: ignore[misc]
+class Laplace(ReparameterisedLaw, torch.distributions.Laplace, TorchDistributionMixin):
     r"""Laplace law with density :math:`\exp(-|x-\mu|/b)\,/\,2b`.
 
     :param loc: the median :math:`\mu`.
@@ -66,7 +66,7 @@ class Laplace(ReparameterisedLaw, torch.distributions.Laplace, TorchDistribution
         return self._over_batch(torch.addcdiv(level, value.abs(), scale, value=-1))
 
 
-class Gumbel(ReparameterisedLaw, torch.distributions.Gumbel, TorchDistributionMixin):  # type: ignore[misc]
+class Gumbel(ReparameterisedLaw, torch.distributions.Gumbel, TorchDistributionMixin):
     r"""Gumbel law with distribution function :math:`\exp(-e^{-(x-\mu)/\beta})`.
 
     :param loc: the mode :math:`\mu`.
@@ -92,14 +92,14 @@ class Gumbel(ReparameterisedLaw, torch.distributions.Gumbel, TorchDistributionMi
         return info.tiny, 1 - info.eps
 
     @property
-    def base_dist(self) -> Uniform:
+    def base_dist(self) -> Uniform:  # type: ignore[override]
         """The law of the distribution function at a draw."""
         low, high = (torch.full_like(self.loc, end) for end in self._ends)
         law: Uniform = self._view_as(Uniform, low=low, high=high)
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The inverse of the distribution function, in steps."""
         return [
             ExpTransform().inv,
@@ -124,12 +124,13 @@ class Gumbel(ReparameterisedLaw, torch.distributions.Gumbel, TorchDistributionMi
         """
         if self._validate_args:
             self._validate_sample(value)
-        loc, scale = (as_operand(operand, value) for operand in self._operands(value))
-        z = (loc - value) / scale
-        return self._over_batch(z - z.exp() - scale.log())
+        scale = self.scale
+        z = (self.loc - value) / scale
+        density: torch.Tensor = z - z.exp() - scale.log()
+        return density
 
 
-class Weibull(ReparameterisedLaw, torch.distributions.Weibull, TorchDistributionMixin):  # type: ignore[misc]
+class Weibull(ReparameterisedLaw, torch.distributions.Weibull, TorchDistributionMixin):
     r"""Weibull law with distribution function :math:`1-\exp(-(x/\lambda)^k)`, :math:`x>0`.
 
     :param scale: the scale :math:`\lambda`, positive.
@@ -144,26 +145,24 @@ class Weibull(ReparameterisedLaw, torch.distributions.Weibull, TorchDistribution
     scale = Parameter()
     concentration = Parameter()
 
-    def __init__(
-        self, scale: Real, concentration: Real, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, scale: Real, concentration: Real, validate_args: bool | None = None) -> None:
         self._hold(Weibull, scale=scale, concentration=concentration)
         self._check_parameters(validate_args)
 
     @property
-    def concentration_reciprocal(self) -> torch.Tensor:
+    def concentration_reciprocal(self) -> torch.Tensor:  # type: ignore[override]
         """One over the shape."""
         inverse: torch.Tensor = self.concentration.reciprocal()
         return inverse
 
     @property
-    def base_dist(self) -> Exponential:
+    def base_dist(self) -> Exponential:  # type: ignore[override]
         """The law of the cumulative hazard at a draw."""
         law: Exponential = self._view_as(Exponential, rate=torch.ones_like(self.scale))
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The inverse of the cumulative hazard, in steps."""
         return [PowerTransform(self.concentration_reciprocal), AffineTransform(0, self.scale)]
 
@@ -183,13 +182,14 @@ class Weibull(ReparameterisedLaw, torch.distributions.Weibull, TorchDistribution
         """
         if self._validate_args:
             self._validate_sample(value)
-        scale, k = (as_operand(operand, value) for operand in self._operands(value))
+        scale, k = self.scale, self.concentration
         log_value = value.log()
         log_hazard = k * (log_value - scale.log())
-        return self._over_batch(k.log() - log_value + log_hazard - log_hazard.exp())
+        density: torch.Tensor = k.log() - log_value + log_hazard - log_hazard.exp()
+        return density
 
 
-class VonMises(HoldingLaw, torch.distributions.VonMises, TorchDistributionMixin):  # type: ignore[misc]
+class VonMises(HoldingLaw, torch.distributions.VonMises, TorchDistributionMixin):
     r"""Von Mises law of an angle, with density :math:`e^{\kappa\cos(x-\mu)}/2\pi I_0(\kappa)`.
 
     :param loc: the mean angle :math:`\mu`, in radians.

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch.distributions import constraints
 
+from pyro.distributions.checking import is_readable
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistribution, as_shape
-from pyro.ops.shapes import broadcast_shape, sum_rightmost
+from pyro.ops.shapes import expands_to
 
 Real = torch.Tensor | float
 
@@ -48,7 +49,7 @@ class Delta(TorchDistribution):
             )
         batch_shape = v.shape[:cut]
         if isinstance(log_density, torch.Tensor) and log_density.shape != batch_shape:
-            if broadcast_shape(log_density.shape, batch_shape) != tuple(batch_shape):
+            if not expands_to(log_density.shape, batch_shape):
                 raise ValueError(
                     f"Delta: 'log_density' has shape {tuple(log_density.shape)}, which does not "
                     f"expand to the batch shape {tuple(batch_shape)} of 'v'."
@@ -60,14 +61,15 @@ class Delta(TorchDistribution):
         self._event_shape = v.shape[cut:]
         self._check_parameters(validate_args)
 
+    def _parameter_values(self) -> dict[str, Any]:
+        return {"log_density": self._log_density}
+
     @property
     def log_density(self) -> torch.Tensor:
         """The log density at the value, of the batch shape."""
         held = self._log_density
         if not isinstance(held, torch.Tensor):
-            dtype = self.v.dtype if self.v.is_floating_point() else None
-            number = torch.scalar_tensor(held, dtype=dtype, device=self.v.device)
-            self._log_density = held = number.expand(self._batch_shape)
+            self._log_density = held = self._at_value()
         return held
 
     @constraints.dependent_property
@@ -89,7 +91,7 @@ class Delta(TorchDistribution):
         held["v"] = self.v.expand(batch_shape + self._event_shape)
         if isinstance(self._log_density, torch.Tensor):
             held["_log_density"] = self._log_density.expand(batch_shape)
-        return new  # type: ignore[no-any-return]
+        return new
 
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Return the value.
@@ -105,14 +107,24 @@ class Delta(TorchDistribution):
         """
         if self._validate_args:
             self._validate_sample(x)
-        equal = x == self.v
+        v = self.v
+        if x is v or (x.shape == v.shape and is_readable(x) and torch.equal(x, v)):
+            return self._at_value()
+        equal = x == v
         if self._event_shape:
             equal = equal.flatten(-len(self._event_shape)).all(-1)
+        level = self.log_density
+        return torch.where(equal, level, torch.full_like(level, -math.inf))
+
+    def _at_value(self) -> torch.Tensor:
         held = self._log_density
-        if not isinstance(held, torch.Tensor):
-            if not self.v.is_floating_point():
-                held = self.log_density
-        return torch.where(equal, held, -math.inf)
+        if isinstance(held, torch.Tensor):
+            return held.clone()
+        return torch.full(self._batch_shape, held, dtype=self._dtype, device=self.v.device)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.v.dtype if self.v.is_floating_point() else torch.get_default_dtype()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -123,3 +135,7 @@ class Delta(TorchDistribution):
     def variance(self) -> torch.Tensor:
         """Zero."""
         return torch.zeros_like(self.v)
+
+    def entropy(self) -> torch.Tensor:
+        """Return the expectation of minus the log density: minus ``log_density``."""
+        return -self.log_density

@@ -113,7 +113,10 @@ class Distribution(metaclass=DistributionMeta):
         """
         if value is not True and value is not False:
             raise ValueError(f"has_rsample_ takes True or False, not {value!r}.")
-        if value and getattr(type(self), "rsample", None) is torch.distributions.Distribution.rsample:
+        if (
+            value
+            and getattr(type(self), "rsample", None) is torch.distributions.Distribution.rsample
+        ):
             raise NotImplementedError(
                 f"{type(self).__name__} cannot draw differentiably: it defines no rsample()."
             )

@@ -4,9 +4,8 @@ import math
 from typing import Any
 
 import torch
-from torch.distributions import PowerTransform, Transform, constraints
+from torch.distributions import PowerTransform, Transform
 
-from pyro.distributions.checking import quick_test, surely_belongs
 from pyro.distributions.parameters import (
     Alternative,
     Parameter,
@@ -17,8 +16,6 @@ from pyro.distributions.parameters import (
     constant,
 )
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
-
-_NONNEGATIVE = quick_test(constraints.nonnegative)
 
 
 def draw_gamma(concentration: torch.Tensor, rate: Real, shape: torch.Size) -> torch.Tensor:
@@ -45,10 +42,8 @@ def log_constant(concentration: Real, rate: Real, like: torch.Tensor) -> torch.T
     :param rate: the rate.
     :param like: the tensor that the result shall meet.
     """
-    if isinstance(concentration, float) and isinstance(rate, float):
-        if concentration > 0.0 < rate:
-            number = concentration * math.log(rate) - math.lgamma(concentration)
-            return constant(number, like)
+    if isinstance(concentration, float) and isinstance(rate, float) and concentration > 0.0 < rate:
+        return constant(concentration * math.log(rate) - math.lgamma(concentration), like)
     a, b = as_operand(concentration, like), as_operand(rate, like)
     return torch.xlogy(a, b) - torch.lgamma(a)
 
@@ -62,9 +57,7 @@ def less_one(a: Real, like: torch.Tensor) -> torch.Tensor:
     return constant(a - 1.0, like) if isinstance(a, float) else a - constant(1.0, like)
 
 
-def gamma_log_density(
-    value: torch.Tensor, concentration: Real, rate: Real
-) -> torch.Tensor:
+def gamma_log_density(value: torch.Tensor, concentration: Real, rate: Real) -> torch.Tensor:
     """Return the log density of a gamma law in as few operations as can be.
 
     :param value: the value.
@@ -81,9 +74,7 @@ def gamma_log_density(
     return result + torch.xlogy(less_one(concentration, value), value)
 
 
-class Exponential(  # type: ignore[misc]
-    ReparameterisedLaw, torch.distributions.Exponential, TorchDistributionMixin
-):
+class Exponential(ReparameterisedLaw, torch.distributions.Exponential, TorchDistributionMixin):
     r"""Exponential law with density :math:`\lambda e^{-\lambda x}`, :math:`x\geq 0`.
 
     :param rate: the rate :math:`\lambda`, positive; the mean is its inverse.
@@ -112,24 +103,17 @@ class Exponential(  # type: ignore[misc]
         return blank(shape, rate).exponential_() / rate
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the log density, minus infinity where the value is negative.
+        """Return the log density.
 
         :param value: the value.
         """
-        inside = self._validate_args and self._validate_sample(value)
-        (rate,) = self._operands(value)
-        if isinstance(rate, float) and rate > 0.0:
-            result = torch.sub(constant(math.log(rate), value), value, alpha=rate)
-        else:
-            rate = as_operand(rate, value)
-            result = torch.addcmul(rate.log(), rate, value, value=-1)
-        result = self._over_batch(result)
-        if inside or surely_belongs(value, _NONNEGATIVE):
-            return result
-        return torch.where(value < 0, -math.inf, result)
+        if self._validate_args:
+            self._validate_sample(value)
+        rate = self.rate
+        return torch.addcmul(rate.log(), rate, value, value=-1)
 
 
-class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixin):  # type: ignore[misc]
+class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixin):
     r"""Gamma law with density :math:`\beta^\alpha x^{\alpha-1}e^{-\beta x}/\Gamma(\alpha)`.
 
     :param concentration: the shape :math:`\alpha`, positive.
@@ -188,7 +172,7 @@ class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixi
         return updated, parts[0] + parts[1] - parts[2]
 
 
-class Chi2(ReparameterisedLaw, torch.distributions.Chi2, TorchDistributionMixin):  # type: ignore[misc]
+class Chi2(ReparameterisedLaw, torch.distributions.Chi2, TorchDistributionMixin):
     r"""Chi-squared law: that of a sum of squares of standard normal variables.
 
     :param df: how many of them, positive; need not be whole.
@@ -206,7 +190,7 @@ class Chi2(ReparameterisedLaw, torch.distributions.Chi2, TorchDistributionMixin)
         self._check_parameters(validate_args)
 
     @property
-    def rate(self) -> torch.Tensor:
+    def rate(self) -> torch.Tensor:  # type: ignore[override]
         """One half: that of the gamma law which this is."""
         return torch.full_like(self.df, 0.5)
 
@@ -228,9 +212,7 @@ class Chi2(ReparameterisedLaw, torch.distributions.Chi2, TorchDistributionMixin)
         return self._over_batch(gamma_log_density(value, concentration, 0.5))
 
 
-class InverseGamma(  # type: ignore[misc]
-    ReparameterisedLaw, torch.distributions.InverseGamma, TorchDistributionMixin
-):
+class InverseGamma(ReparameterisedLaw, torch.distributions.InverseGamma, TorchDistributionMixin):
     r"""Law of :math:`1/y` with :math:`y\sim\mathrm{Gamma}(\alpha,\beta)`.
 
     :param concentration: the shape :math:`\alpha`, positive.
@@ -249,14 +231,14 @@ class InverseGamma(  # type: ignore[misc]
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> Gamma:
+    def base_dist(self) -> Gamma:  # type: ignore[override]
         """The law of the inverse."""
         a, b = self._given_as("concentration"), self._given_as("rate")
         law: Gamma = self._view_as(Gamma, concentration=a, rate=b)
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The inverse."""
         return [PowerTransform(torch.tensor(-1.0, dtype=self._dtype, device=self.rate.device))]
 
@@ -281,4 +263,4 @@ class InverseGamma(  # type: ignore[misc]
         if isinstance(concentration, float):
             return self._over_batch(torch.sub(result, value.log(), alpha=concentration + 1.0))
         exponent = concentration + constant(1.0, value)
-        return torch.addcmul(result, exponent, value.log(), value=-1)
+        return self._over_batch(torch.addcmul(result, exponent, value.log(), value=-1))

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.distributions import AbsTransform, AffineTransform, ExpTransform, Transform, constraints
 
-from pyro.distributions.checking import quick_test, surely_belongs
-from pyro.distributions.gamma import Exponential, Gamma
+from pyro.distributions.checking import is_readable, quick_test, surely_belongs
+from pyro.distributions.gamma import Exponential, Gamma, draw_gamma
 from pyro.distributions.parameters import (
     Parameter,
     Real,
@@ -19,6 +19,7 @@ from pyro.distributions.parameters import (
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 
 _NONNEGATIVE = quick_test(constraints.nonnegative)
+_NEARLY_EXPONENTIAL = 1e-8  # shapes below this take the first terms of a series
 
 
 def cauchy_log_density(value: torch.Tensor, loc: Real, scale: Real, shift: float) -> torch.Tensor:
@@ -39,7 +40,7 @@ def cauchy_log_density(value: torch.Tensor, loc: Real, scale: Real, shift: float
     return level - torch.log1p(z * z)
 
 
-class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMixin):  # type: ignore[misc]
+class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMixin):
     r"""Cauchy law with density :math:`1\,/\,\pi\gamma(1+z^2)`, :math:`z=(x-x_0)/\gamma`.
 
     :param loc: the median :math:`x_0`.
@@ -81,7 +82,7 @@ class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMi
         return self._over_batch(cauchy_log_density(value, loc, scale, -math.log(math.pi)))
 
 
-class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistributionMixin):  # type: ignore[misc]
+class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistributionMixin):
     r"""Law of :math:`|y|` with :math:`y\sim\mathrm{Cauchy}(0,\gamma)`.
 
     :param scale: the median :math:`\gamma`, positive.
@@ -98,13 +99,13 @@ class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistri
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> Cauchy:
+    def base_dist(self) -> Cauchy:  # type: ignore[override]
         """The law before the sign is dropped."""
         law: Cauchy = self._view_as(Cauchy, loc=0.0, scale=self._given_as("scale"))
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The absolute value."""
         return [AbsTransform()]
 
@@ -128,7 +129,7 @@ class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistri
         """
         if not isinstance(value, torch.Tensor):
             value = torch.as_tensor(value, dtype=self._dtype)
-        inside = self._validate_args and self._validate_sample(value)
+        inside = self._validate_args and self._is_inside(value)
         (scale,) = self._operands(value)
         result = cauchy_log_density(value, 0.0, scale, math.log(2 / math.pi))
         result = self._over_batch(result)
@@ -137,7 +138,7 @@ class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistri
         return torch.where(value < 0, -math.inf, result)
 
 
-class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributionMixin):  # type: ignore[misc]
+class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributionMixin):
     r"""Student's t law, density proportional to :math:`(1+z^2/\nu)^{-(\nu+1)/2}`.
 
     :param df: degrees of freedom :math:`\nu`, positive.
@@ -181,11 +182,10 @@ class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributi
         if not isinstance(loc, float) or loc:
             value = value - as_operand(loc, value)
         if isinstance(df, float) and isinstance(scale, float) and df > 0.0 < scale:
-            half = 0.5 * df
-            level = math.lgamma(half + 0.5) - math.lgamma(half) - math.log(scale)
             z = value / constant(scale * math.sqrt(df), value)
+            level = math.lgamma(0.5 * df + 0.5) - math.lgamma(0.5 * df) - math.log(scale)
             zero = constant(level - 0.5 * math.log(math.pi * df), value)
-            result = torch.sub(zero, torch.log1p(z * z), alpha=half + 0.5)
+            result = torch.sub(zero, torch.log1p(z * z), alpha=0.5 * df + 0.5)
         else:
             df, scale = as_operand(df, value), as_operand(scale, value)
             half = constant(0.5, value) * df
@@ -196,7 +196,7 @@ class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributi
         return self._over_batch(result)
 
 
-class FisherSnedecor(  # type: ignore[misc]
+class FisherSnedecor(
     ReparameterisedLaw, torch.distributions.FisherSnedecor, TorchDistributionMixin
 ):
     r"""F law: that of a ratio of two chi-squared variables, each over its degrees of freedom.
@@ -217,15 +217,27 @@ class FisherSnedecor(  # type: ignore[misc]
         self._check_parameters(validate_args)
 
     @property
-    def _gamma1(self) -> Gamma:
+    def _gamma1(self) -> Gamma:  # type: ignore[override]
         return Gamma(self.df1 * 0.5, self.df1, validate_args=False)
 
     @property
-    def _gamma2(self) -> Gamma:
+    def _gamma2(self) -> Gamma:  # type: ignore[override]
         return Gamma(self.df2 * 0.5, self.df2, validate_args=False)
 
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably, as a ratio of two gamma variables of mean one half.
 
-class Pareto(ReparameterisedLaw, torch.distributions.Pareto, TorchDistributionMixin):  # type: ignore[misc]
+        :param sample_shape: the shape of independent draws.
+        """
+        shape = self._extended_shape(sample_shape)
+        half = constant(0.5, self.df1)
+        above = draw_gamma(half * self.df1, self.df1, shape)
+        value = above / draw_gamma(half * self.df2, self.df2, shape)
+        value.detach().clamp_(min=torch.finfo(value.dtype).tiny)  # behind autograd's back
+        return value
+
+
+class Pareto(ReparameterisedLaw, torch.distributions.Pareto, TorchDistributionMixin):
     r"""Pareto law with density :math:`\alpha m^\alpha/x^{\alpha+1}`, :math:`x\geq m`.
 
     :param scale: the smallest value :math:`m`, positive.
@@ -250,13 +262,13 @@ class Pareto(ReparameterisedLaw, torch.distributions.Pareto, TorchDistributionMi
         return constraints.greater_than_eq(self._given_as("scale"))
 
     @property
-    def base_dist(self) -> Exponential:
+    def base_dist(self) -> Exponential:  # type: ignore[override]
         """The law of the logarithm of a draw over the smallest value."""
         law: Exponential = self._view_as(Exponential, rate=self._given_as("alpha"))
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The exponential function, then multiplication by the smallest value."""
         return [ExpTransform(), AffineTransform(0, self.scale)]
 
@@ -274,15 +286,14 @@ class Pareto(ReparameterisedLaw, torch.distributions.Pareto, TorchDistributionMi
 
         :param value: the value.
         """
-        inside = self._validate_args and self._validate_sample(value)
-        scale, alpha = (as_operand(operand, value) for operand in self._operands(value))
+        inside = self._validate_args and self._is_inside(value)
+        scale, alpha = self.scale, self.alpha
         log_value = value.log()
         result = torch.addcmul(alpha.log() - log_value, alpha, scale.log() - log_value)
-        result = self._over_batch(result)
         return result if inside else torch.where(value < scale, -math.inf, result)
 
 
-class GeneralizedPareto(  # type: ignore[misc]
+class GeneralizedPareto(
     ReparameterisedLaw, torch.distributions.GeneralizedPareto, TorchDistributionMixin
 ):
     r"""Generalised Pareto law, with survival function :math:`(1+\xi z)^{-1/\xi}`.
@@ -305,3 +316,46 @@ class GeneralizedPareto(  # type: ignore[misc]
     ) -> None:
         self._hold(GeneralizedPareto, loc=loc, scale=scale, concentration=concentration)
         self._check_parameters(validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        """A half line, which a negative shape cuts off."""
+        shape = self.concentration
+        if is_readable(shape) and bool((shape >= 0).all()):
+            return constraints.greater_than_eq(self._given_as("loc"))
+        end = torch.where(shape < 0, self.loc - self.scale / shape, math.inf)
+        return constraints.interval(self.loc, end)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        shape = self._operand("concentration", value)
+        z: torch.Tensor = self._z(value)
+        level = -self.scale.log()
+        if isinstance(shape, float):
+            if abs(shape) < _NEARLY_EXPONENTIAL:
+                return level - z
+            power = torch.log1p(z * shape)
+            return torch.sub(level, power, alpha=1 + 1 / shape)
+        exponential = shape.abs() < _NEARLY_EXPONENTIAL
+        safe = torch.where(exponential, 1.0, shape)
+        power = torch.log1p(safe * z) * (1 + 1 / safe)
+        power = torch.where(safe == -1, 0.0, power)  # uniform, also where the logarithm is infinite
+        return level - torch.where(exponential, z + shape * (z - z * z / 2), power)
+
+    def icdf(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the value at which the distribution function is as given.
+
+        :param value: probabilities.
+        """
+        shape, hazard = self.concentration, -torch.log1p(-value)
+        exponential = shape.abs() < _NEARLY_EXPONENTIAL
+        safe = torch.where(exponential, 1.0, shape)
+        series = hazard + shape * hazard * hazard / 2
+        return self.loc + self.scale * torch.where(
+            exponential, series, torch.expm1(safe * hazard) / safe
+        )

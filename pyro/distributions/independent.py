@@ -10,7 +10,7 @@ from pyro.distributions.torch_mixin import Shape, TorchDistributionMixin, Wrappe
 from pyro.ops.shapes import sum_rightmost
 
 
-class Independent(  # type: ignore[misc]
+class Independent(  # type: ignore[override]
     TorchLaw, torch.distributions.Independent, TorchDistributionMixin
 ):
     r"""Law of one event made of many independent ones: :math:`\log p(x)=\sum_i\log p_i(x_i)`.
@@ -80,13 +80,15 @@ class Independent(  # type: ignore[misc]
             return TorchDistributionMixin.to_event(self, count)
         if count > len(self.base_dist.batch_shape):
             return TorchDistributionMixin.to_event(self, more)
-        law = Independent(self.base_dist, count) if count else self.base_dist.expand(
-            self.base_dist.batch_shape
+        law = (
+            Independent(self.base_dist, count)
+            if count
+            else self.base_dist.expand(self.base_dist.batch_shape)
         )
         return self._pass_on(law) if isinstance(law, Independent) else law
 
-    @classmethod
-    def infer_shapes(cls, **kwargs: Any) -> tuple[torch.Size, torch.Size]:
+    @staticmethod
+    def infer_shapes(**kwargs: Any) -> tuple[torch.Size, torch.Size]:
         """Not offered: the shapes follow from the base law, not from those of parameters.
 
         :param kwargs: shapes by name.
@@ -99,7 +101,8 @@ class Independent(  # type: ignore[misc]
 
         :param value: the value.
         """
-        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+        parts: torch.Tensor = self.base_dist.log_prob(value)
+        return sum_rightmost(parts, self.reinterpreted_batch_ndims)
 
     def conjugate_update(self, other: Any) -> tuple[Any, torch.Tensor]:
         """Multiply this density by a conjugate one.

@@ -1,6 +1,7 @@
 """The normal law and its relatives."""
 
 import math
+
 import torch
 from torch.distributions import AbsTransform, ExpTransform, Transform, constraints
 
@@ -10,6 +11,7 @@ from pyro.distributions.parameters import (
     Parameter,
     Real,
     ReparameterisedLaw,
+    as_operand,
     constant,
 )
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
@@ -28,11 +30,11 @@ def draw_normal(law: HoldingLaw, shape: torch.Size) -> torch.Tensor:
     numbers = law._numbers()
     if numbers is not None:
         return torch.normal(numbers["loc"], numbers["scale"], shape, dtype=law._dtype)
-    loc, scale = law._given_as("loc"), law._given_as("scale")
-    like = loc if isinstance(loc, torch.Tensor) else scale
-    noise = torch.normal(0.0, 1.0, shape, dtype=like.dtype, device=like.device)
+    loc: Real = law._given_as("loc")
+    scale: Real = law._given_as("scale")
+    noise = torch.normal(0.0, 1.0, shape, dtype=law._dtype, device=law._device)
     if isinstance(scale, float):
-        return torch.add(loc, noise, alpha=scale)
+        return torch.add(as_operand(loc, noise), noise, alpha=scale)
     if isinstance(loc, float):
         return noise * scale + loc if loc else noise * scale
     return torch.addcmul(loc, noise, scale)
@@ -62,8 +64,8 @@ def normal_log_density(
     return torch.addcmul(constant(shift, value) - scale.log(), value, value, value=-0.5)
 
 
-class Normal(ReparameterisedLaw, torch.distributions.Normal, TorchDistributionMixin):  # type: ignore[misc]
-    r"""Normal law with density :math:`\exp(-z^2/2)\,/\,(\sigma\sqrt{2\pi})`, :math:`z=(x-\mu)/\sigma`.
+class Normal(ReparameterisedLaw, torch.distributions.Normal, TorchDistributionMixin):
+    r"""Normal law, density :math:`e^{-z^2/2}\,/\,(\sigma\sqrt{2\pi})`, :math:`z=(x-\mu)/\sigma`.
 
     :param loc: the mean :math:`\mu`.
     :param scale: the standard deviation :math:`\sigma`, positive.
@@ -98,7 +100,7 @@ class Normal(ReparameterisedLaw, torch.distributions.Normal, TorchDistributionMi
         return self._over_batch(normal_log_density(value, loc, scale))
 
 
-class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistributionMixin):  # type: ignore[misc]
+class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistributionMixin):
     r"""Law of :math:`e^y` with :math:`y\sim\mathrm{Normal}(\mu,\sigma)`.
 
     :param loc: the mean :math:`\mu` of the logarithm.
@@ -117,7 +119,7 @@ class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistribu
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> Normal:
+    def base_dist(self) -> Normal:  # type: ignore[override]
         """The law of the logarithm."""
         law: Normal = self._view_as(
             Normal, loc=self._given_as("loc"), scale=self._given_as("scale")
@@ -125,7 +127,7 @@ class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistribu
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The exponential function."""
         return [ExpTransform()]
 
@@ -141,7 +143,7 @@ class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistribu
 
         :param value: the value.
         """
-        inside = self._validate_args and self._validate_sample(value)
+        inside = self._validate_args and self._is_inside(value)
         log_value = value.log()
         loc, scale = self._operands(log_value)
         result = self._over_batch(normal_log_density(log_value, loc, scale) - log_value)
@@ -150,7 +152,7 @@ class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistribu
         return torch.where(value <= 0, -math.inf, result)
 
 
-class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistributionMixin):  # type: ignore[misc]
+class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistributionMixin):
     r"""Law of :math:`|y|` with :math:`y\sim\mathrm{Normal}(0,\sigma)`.
 
     :param scale: the scale :math:`\sigma`, positive.
@@ -167,13 +169,13 @@ class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistri
         self._check_parameters(validate_args)
 
     @property
-    def base_dist(self) -> Normal:
+    def base_dist(self) -> Normal:  # type: ignore[override]
         """The law before the sign is dropped."""
         law: Normal = self._view_as(Normal, loc=0.0, scale=self._given_as("scale"))
         return law
 
     @property
-    def transforms(self) -> list[Transform]:
+    def transforms(self) -> list[Transform]:  # type: ignore[override]
         """The absolute value."""
         return [AbsTransform()]
 
@@ -186,7 +188,7 @@ class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistri
         numbers = self._numbers()
         if numbers is not None:
             return torch.normal(0.0, numbers["scale"], shape, dtype=self._dtype).abs_()
-        scale = self._given_as("scale")
+        scale = self.scale
         noise = torch.normal(0.0, 1.0, shape, dtype=scale.dtype, device=scale.device)
         return noise.abs_() * scale
 
@@ -195,7 +197,7 @@ class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistri
 
         :param value: the value.
         """
-        inside = self._validate_args and self._validate_sample(value)
+        inside = self._validate_args and self._is_inside(value)
         (scale,) = self._operands(value)
         result = self._over_batch(normal_log_density(value, 0.0, scale, math.log(2)))
         if inside or surely_belongs(value, _NONNEGATIVE):

@@ -7,16 +7,17 @@ then on, so that whoever changes it or asks for its gradient is obeyed.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import torch
 
 from pyro.distributions.law import TorchLaw
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape
-from pyro.ops.shapes import broadcast_shape
+from pyro.ops.shapes import broadcast_shape, expands_to
 
 Real = torch.Tensor | float
 
+_CPU = torch.device("cpu")
 _default_device_in_force = torch._C._len_torch_function_stack
 
 
@@ -24,12 +25,12 @@ def constant(number: float, like: torch.Tensor) -> torch.Tensor:
     """Return a number as a tensor without dimensions, the cheapest partner for another tensor.
 
     :param number: the number.
-    :param like: the tensor that it shall meet; where it is does not matter.
+    :param like: the tensor that it shall meet.
 
     >>> constant(2.0, torch.ones(3)) + torch.ones(3)
     tensor([3., 3., 3.])
     """
-    return torch.scalar_tensor(number, dtype=like.dtype)
+    return torch.scalar_tensor(number, dtype=like.dtype, device=like.device)
 
 
 def as_operand(value: Real, like: torch.Tensor) -> torch.Tensor:
@@ -67,6 +68,12 @@ class Parameter:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    @overload
+    def __get__(self, law: None, owner: type) -> "Parameter": ...
+
+    @overload
+    def __get__(self, law: object, owner: type) -> torch.Tensor: ...
+
     def __get__(self, law: Any, owner: type) -> Any:
         if law is None:
             return self
@@ -78,7 +85,8 @@ class Parameter:
         if not isinstance(value, torch.Tensor):
             value = torch.scalar_tensor(value, dtype=held["_dtype"], device=law._device)
         if value.shape != held["_batch_shape"]:
-            value = value.expand(held["_batch_shape"])
+            with torch.enable_grad():  # it outlives the draw, made without gradients, that reads it
+                value = value.expand(held["_batch_shape"])
         held[self.name] = value
         return value
 
@@ -99,7 +107,8 @@ class Alternative(Parameter):
             given = law._given_as(self.other)
             if not isinstance(given, torch.Tensor):
                 given = getattr(law, self.other)
-            law._raw[self.name] = self.convert(given)
+            with torch.enable_grad():
+                law._raw[self.name] = self.convert(given)
         return super().__get__(law, owner)
 
 
@@ -107,21 +116,23 @@ class HoldingLaw(TorchLaw):
     """A law with univariate parameters, each declared as a :class:`Parameter`.
 
     ``_raw`` maps their names to what was passed: a number or a tensor that broadcasts to the batch
-    shape. An attribute of a parameter's name in ``vars(law)`` takes precedence over it. ``_numeric``
-    tells that only numbers were passed, ``_dtype`` what their tensors shall have.
+    shape. An attribute of a parameter's name in ``vars(law)`` takes precedence over it.
+    ``_numeric`` tells that only numbers were passed, ``_dtype`` what their tensors shall have.
     """
 
     _parameters: tuple[str, ...] = ()
     _memoised: tuple[str, ...] = ()  # what torch keeps on an object though it depends on shape
     _settings: tuple[str, ...] = ()  # what else a law is constructed with
+    _batch_shape: torch.Size
     _raw: dict[str, Any]
     _numeric: bool
     _dtype: torch.dtype
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = tuple(name for name, value in vars(cls).items() if isinstance(value, Parameter))
-        cls._parameters = own or cls._parameters
+        declared = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
+        names = [name for name, value in declared if isinstance(value, Parameter)]
+        cls._parameters = tuple(dict.fromkeys(names))
 
     def _parameter_values(self) -> dict[str, Any]:
         return self._raw
@@ -140,7 +151,7 @@ class HoldingLaw(TorchLaw):
                 values[name] = _as_number(owner, name, value)
                 continue
             if not value.is_floating_point():
-                value = values[name] = value.to(torch.get_default_dtype())
+                value = values[name] = value.to(_floating_dtype(values))
             if like is None:
                 shape, like = value.shape, value
             elif value.shape != shape:
@@ -158,13 +169,13 @@ class HoldingLaw(TorchLaw):
         else:
             held["_dtype"] = torch.get_default_dtype()
             if _default_device_in_force():
-                for name in values:  # where they belong now, for the default may change
-                    getattr(self, name)
+                for name, value in values.items():  # now, for the default may change
+                    held[name] = torch.scalar_tensor(value, dtype=held["_dtype"])
 
     @property
-    def _device(self) -> torch.device | None:
+    def _device(self) -> torch.device:
         tensors = (value for value in self._raw.values() if isinstance(value, torch.Tensor))
-        return next((tensor.device for tensor in tensors), None)
+        return next((tensor.device for tensor in tensors), _CPU)
 
     def _numbers(self) -> dict[str, Any] | None:
         """Return the parameters, where they are numbers and torch would put them on the CPU."""
@@ -216,7 +227,7 @@ class HoldingLaw(TorchLaw):
         batch_shape = torch.Size(batch_shape)
         held = self.__dict__
         old = held["_batch_shape"]
-        if old and old != batch_shape and not _expands(old, batch_shape):
+        if old and old != batch_shape and not expands_to(old, batch_shape):
             raise RuntimeError(
                 f"{self} has batch shape {tuple(old)}, which does not expand to "
                 f"{tuple(batch_shape)}."
@@ -248,7 +259,7 @@ class HoldingLaw(TorchLaw):
         :param law_class: the class.
         :param values: its parameters.
         """
-        new = object.__new__(law_class)
+        new: Any = object.__new__(law_class)
         new._hold(law_class, **values)
         if new._batch_shape != self._batch_shape:
             new = new.expand(self._batch_shape)
@@ -278,13 +289,6 @@ class ReparameterisedLaw(HoldingLaw):
         return value.detach() if value.requires_grad else value
 
 
-def _expands(old: torch.Size, new: torch.Size) -> bool:
-    tail = new[len(new) - len(old) :] if len(old) <= len(new) else ()
-    return len(tail) == len(old) and all(
-        a == b or a == 1 for a, b in zip(old, tail, strict=True)
-    )
-
-
 def one_of(owner: type, **values: Any) -> dict[str, Any]:
     """Return that one of several alternative parameters which was given.
 
@@ -305,6 +309,12 @@ def one_of(owner: type, **values: Any) -> dict[str, Any]:
     return given
 
 
+def _floating_dtype(values: dict[str, Any]) -> torch.dtype:
+    """Return the dtype in which parameters of integer dtype shall join the others."""
+    dtypes = (value.dtype for value in values.values() if isinstance(value, torch.Tensor))
+    return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.get_default_dtype())
+
+
 def _as_number(owner: type, name: str, value: Any) -> float:
     try:
         return float(value)
@@ -315,9 +325,7 @@ def _as_number(owner: type, name: str, value: Any) -> float:
         ) from None
 
 
-def _common_shape(
-    owner: type, a: torch.Size, b: torch.Size, values: dict[str, Any]
-) -> torch.Size:
+def _common_shape(owner: type, a: torch.Size, b: torch.Size, values: dict[str, Any]) -> torch.Size:
     try:
         return torch.Size(broadcast_shape(a, b))
     except ValueError:

@@ -21,9 +21,7 @@ class ScoreParts(NamedTuple):
     score_function: torch.Tensor | float
     entropy_term: torch.Tensor | float
 
-    def scale_and_mask(
-        self, scale: torch.Tensor | float = 1.0, mask: Mask = None
-    ) -> "ScoreParts":
+    def scale_and_mask(self, scale: torch.Tensor | float = 1.0, mask: Mask = None) -> "ScoreParts":
         """Scale and mask the log densities.
 
         The score function stays as it is: whatever enters the objective, the value was drawn from

@@ -15,7 +15,8 @@ from pyro.distributions.torch_mixin import (
     Wrappers,
     as_shape,
 )
-from pyro.ops.shapes import broadcast_shape
+from pyro.ops.masking import scale_and_mask
+from pyro.ops.shapes import broadcast_shape, expands_to
 
 __all__ = [
     "ExpandedDistribution",
@@ -51,10 +52,10 @@ class DerivedDistribution(TorchDistribution):
     has_rsample = FromBase[bool]("has_rsample")
     has_enumerate_support = FromBase[bool]("has_enumerate_support")
 
-    def __init__(self, base_dist: Any, batch_shape: Shape) -> None:
+    def __init__(self, base_dist: Any, batch_shape: torch.Size) -> None:
         self.base_dist = base_dist
-        super().__init__(batch_shape, base_dist.event_shape, validate_args=False)
-        del self._validate_args
+        self._batch_shape = batch_shape
+        self._event_shape = base_dist.event_shape
 
     @constraints.dependent_property
     def support(self) -> Any:
@@ -81,10 +82,10 @@ class ExpandedDistribution(DerivedDistribution):
 
     def __init__(self, base_dist: Any, batch_shape: Shape = NO_SHAPE) -> None:
         batch_shape = as_shape(batch_shape)
-        if broadcast_shape(base_dist.batch_shape, batch_shape) != tuple(batch_shape):
+        if not expands_to(base_dist.batch_shape, batch_shape):
             raise ValueError(
-                f"{base_dist} has batch shape {tuple(base_dist.batch_shape)}, which does not expand "
-                f"to {tuple(batch_shape)}."
+                f"{base_dist} has batch shape {tuple(base_dist.batch_shape)}, which does not "
+                f"expand to {tuple(batch_shape)}."
             )
         super().__init__(base_dist, batch_shape)
 
@@ -94,7 +95,7 @@ class ExpandedDistribution(DerivedDistribution):
         :param batch_shape: the batch shape to have.
         :param _instance: not used: this class has no parameters of its own.
         """
-        if broadcast_shape(self.batch_shape, batch_shape) != tuple(batch_shape):
+        if not expands_to(self.batch_shape, batch_shape):
             raise ValueError(f"{self} does not expand to {tuple(batch_shape)}.")
         new = ExpandedDistribution(self.base_dist, batch_shape)
         new.__dict__.update({k: v for k, v in vars(self).items() if k == "has_rsample"})
@@ -141,7 +142,7 @@ class ExpandedDistribution(DerivedDistribution):
         result: torch.Tensor = self._spread(self.base_dist.log_prob(value))
         return result
 
-    def score_parts(self, value: torch.Tensor) -> ScoreParts:  # type: ignore[override]
+    def score_parts(self, value: torch.Tensor) -> ScoreParts:
         """Return the parts of the log density that an ELBO's gradient estimator needs.
 
         :param value: a value that this law drew.
@@ -183,6 +184,11 @@ class ExpandedDistribution(DerivedDistribution):
         variance: torch.Tensor = self.base_dist.variance
         return variance.expand(self._batch_shape + self._event_shape)
 
+    def entropy(self) -> torch.Tensor:
+        """Return the entropy."""
+        result: torch.Tensor = self._spread(self.base_dist.entropy())
+        return result
+
 
 class MaskedDistribution(DerivedDistribution):
     """A law that scores a part of its batch only.
@@ -207,10 +213,10 @@ class MaskedDistribution(DerivedDistribution):
                     f"A mask must be boolean, not {mask.dtype}: pass mask.bool(). To weight log "
                     f"densities use pyro.poutine.scale."
                 )
-            batch_shape = torch.Size(broadcast_shape(mask.shape, base_dist.batch_shape))
+            batch_shape = base_dist.batch_shape
             if mask.shape != batch_shape:
+                batch_shape = torch.Size(broadcast_shape(mask.shape, batch_shape))
                 mask = mask.expand(batch_shape)
-            if base_dist.batch_shape != batch_shape:
                 base_dist = base_dist.expand(batch_shape)
         elif isinstance(mask, bool):
             batch_shape = base_dist.batch_shape
@@ -226,11 +232,13 @@ class MaskedDistribution(DerivedDistribution):
         :param _instance: not used: this class has no parameters of its own.
         """
         batch_shape = as_shape(batch_shape)
-        mask = self._mask
-        if isinstance(mask, torch.Tensor):
-            mask = mask.expand(batch_shape)
-        new = MaskedDistribution(self.base_dist.expand(batch_shape), mask)
-        new.__dict__.update({k: v for k, v in vars(self).items() if k == "has_rsample"})
+        new = object.__new__(type(self))
+        state = new.__dict__
+        state.update(self.__dict__)
+        state["base_dist"] = self.base_dist.expand(batch_shape)
+        state["_batch_shape"] = batch_shape
+        if isinstance(self._mask, torch.Tensor):
+            state["_mask"] = self._mask.expand(batch_shape)
         return new
 
     def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
@@ -259,11 +267,13 @@ class MaskedDistribution(DerivedDistribution):
             result: torch.Tensor = self.base_dist.log_prob(value)
             return result
         if mask is False:
-            shape = value.shape[: value.dim() - len(self._event_shape)]
+            shape: tuple[int, ...] = value.shape[: value.dim() - len(self._event_shape)]
+            if shape != self._batch_shape:
+                shape = broadcast_shape(shape, self._batch_shape)
             dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
-            zero = torch.zeros((), dtype=dtype, device=value.device)
-            return zero.expand(broadcast_shape(shape, self._batch_shape))
-        return torch.where(mask, self.base_dist.log_prob(self._without_missing(value)), 0.0)
+            return torch.zeros(shape, dtype=dtype, device=value.device)
+        scored: torch.Tensor = self.base_dist.log_prob(self._without_missing(value))
+        return torch.where(mask, scored, torch.zeros_like(scored))
 
     def _without_missing(self, value: torch.Tensor) -> torch.Tensor:
         """Put a point of the support where the mask does not hold.
@@ -276,15 +286,15 @@ class MaskedDistribution(DerivedDistribution):
         try:
             point = feasible_point(self.base_dist.support, self._event_shape)
         except NotImplementedError:
-            point = None
+            return value
         if point is None:
             return value
-        if isinstance(point, torch.Tensor):
-            point = point.to(value)
+        if not isinstance(point, torch.Tensor):
+            point = torch.scalar_tensor(point)
         mask = self._mask[(...,) + (None,) * len(self._event_shape)]  # type: ignore[index]
-        return torch.where(mask, value, point)
+        return torch.where(mask, value, point.to(value))
 
-    def score_parts(self, value: torch.Tensor) -> ScoreParts:  # type: ignore[override]
+    def score_parts(self, value: torch.Tensor) -> ScoreParts:
         """Return the parts of the log density that an ELBO's gradient estimator needs.
 
         :param value: a value that this law drew.
@@ -334,6 +344,11 @@ class MaskedDistribution(DerivedDistribution):
         """The variance of the base law."""
         variance: torch.Tensor = self.base_dist.variance
         return variance
+
+    def entropy(self) -> torch.Tensor:
+        """Return the expectation of minus the log density as masked."""
+        entropy: torch.Tensor = self.base_dist.entropy()
+        return scale_and_mask(entropy, mask=self._mask)
 
 
 Wrappers.expanded = ExpandedDistribution

@@ -197,7 +197,7 @@ class TorchDistributionMixin(Distribution):
         return Wrappers.masked(self, mask)
 
 
-class TorchDistribution(  # type: ignore[misc]
+class TorchDistribution(
     CheckedDistribution, torch.distributions.Distribution, TorchDistributionMixin
 ):
     """Base class for laws of your own that are made of tensors.

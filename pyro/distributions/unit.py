@@ -27,7 +27,7 @@ class Unit(TorchDistribution):
     """
 
     arg_constraints = {"log_factor": constraints.real}
-    support = constraints.real
+    support = constraints.real_vector
     is_log_factor = True  # a site of this law has no value of its own
 
     def __init__(
@@ -44,6 +44,16 @@ class Unit(TorchDistribution):
             self.has_rsample = has_rsample
         self._check_parameters(validate_args)
 
+    @staticmethod
+    def infer_shapes(  # type: ignore[override]
+        log_factor: Shape = NO_SHAPE,
+    ) -> tuple[torch.Size, torch.Size]:
+        """Return the batch and event shape from that of the factor.
+
+        :param log_factor: its shape.
+        """
+        return torch.Size(log_factor), _NOTHING
+
     def expand(self, batch_shape: Shape, _instance: Any = None) -> "Unit":
         """Return the law with its factor repeated to another batch shape.
 
@@ -55,7 +65,7 @@ class Unit(TorchDistribution):
         held.update(self.__dict__)
         held["_batch_shape"] = as_shape(batch_shape)
         held["log_factor"] = self.log_factor.expand(batch_shape)
-        return new  # type: ignore[no-any-return]
+        return new
 
     def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Return an empty tensor.
@@ -79,4 +89,6 @@ class Unit(TorchDistribution):
         """
         shape = value.shape[:-1]
         factor: torch.Tensor = self.log_factor
-        return factor if shape == factor.shape else factor.expand(broadcast_shape(shape, factor.shape))
+        return (
+            factor if shape == factor.shape else factor.expand(broadcast_shape(shape, factor.shape))
+        )

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-T = TypeVar("T", torch.Tensor, float)
+T = TypeVar("T", torch.Tensor, float, torch.Tensor | float)
 Mask = torch.Tensor | bool | None
 
 

@@ -25,7 +25,8 @@ def map_tensors(obj: O, fn: Callable[[torch.Tensor], torch.Tensor]) -> O:
     >>> map_tensors({"a": [torch.ones(2)]}, torch.neg)
     {'a': [tensor([-1., -1.])]}
     """
-    return _map_tensors(obj, fn, {})
+    result: O = _map_tensors(obj, fn, {})
+    return result
 
 
 def _map_tensors(obj: Any, fn: Callable[[torch.Tensor], torch.Tensor], seen: dict[int, Any]) -> Any:

@@ -1,8 +1,11 @@
 """Shapes and sums over whole blocks of dimensions."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T", torch.Tensor, float)
 
 
 def broadcast_shape(*shapes: Sequence[int], strict: bool = False) -> tuple[int, ...]:
@@ -18,7 +21,7 @@ def broadcast_shape(*shapes: Sequence[int], strict: bool = False) -> tuple[int, 
     """
     if len(shapes) == 2 and not strict and shapes[0] == shapes[1]:
         return tuple(shapes[0])
-    result = [1] * max(map(len, shapes), default=0)
+    result = [1] * max(0, 0, *map(len, shapes))
     settled = [False] * len(result)
     for shape in shapes:
         offset = len(result) - len(shape)
@@ -35,7 +38,22 @@ def broadcast_shape(*shapes: Sequence[int], strict: bool = False) -> tuple[int, 
     return tuple(result)
 
 
-def sum_rightmost(value: torch.Tensor, dim: int) -> torch.Tensor:
+def expands_to(shape: Sequence[int], target: Sequence[int]) -> bool:
+    """Tell whether a tensor of one shape can be expanded to another.
+
+    :param shape: the shape it has.
+    :param target: the shape it shall have.
+
+    >>> expands_to((2, 1), (4, 2, 3)), expands_to((2,), (1,))
+    (True, False)
+    """
+    extra = len(target) - len(shape)
+    return extra >= 0 and all(
+        size in (1, wanted) for size, wanted in zip(shape, target[extra:], strict=True)
+    )
+
+
+def sum_rightmost(value: T, dim: int) -> T:
     """Sum out dimensions on the right.
 
     :param value: a tensor; a plain number comes back as it is.
@@ -54,7 +72,7 @@ def sum_rightmost(value: torch.Tensor, dim: int) -> torch.Tensor:
     return value.sum(-1) if count == 1 else value.sum(tuple(range(-count, 0)))
 
 
-def sum_leftmost(value: torch.Tensor, dim: int) -> torch.Tensor:
+def sum_leftmost(value: T, dim: int) -> T:
     """Sum out dimensions on the left.
 
     :param value: a tensor; a plain number comes back as it is.
@@ -84,7 +102,7 @@ def gather(value: torch.Tensor, index: torch.Tensor, dim: int) -> torch.Tensor:
     dim = dim if dim < 0 else dim - rank
     value = value[(None,) * (rank - value.dim())]
     index = index[(None,) * (rank - index.dim())]
-    others = list(broadcast_shape(*([n for n in _without(t.shape, dim)] for t in (value, index))))
+    others = list(broadcast_shape(_without(value.shape, dim), _without(index.shape, dim)))
     at = rank + dim
     value = value.expand(*others[:at], value.size(dim), *others[at:])
     index = index.expand(*others[:at], index.size(dim), *others[at:])

@@ -34,7 +34,8 @@ class CholeskyTransform(Transform):
         return type(other) is type(self)
 
     def _call(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.cholesky(x)
+        factor: torch.Tensor = torch.linalg.cholesky(x)
+        return factor
 
     def _inverse(self, y: torch.Tensor) -> torch.Tensor:
         return y @ y.mT
@@ -93,6 +94,9 @@ class CorrLCholeskyTransform(CorrCholeskyTransform):
     tensor([[1., 0.],
             [0., 1.]])
     """
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CorrCholeskyTransform)
 
 
 @biject_to.register(constraints.corr_matrix)

@@ -31,10 +31,12 @@ class SoftplusLowerCholeskyTransform(Transform):
         return isinstance(other, SoftplusLowerCholeskyTransform)
 
     def _call(self, x: torch.Tensor) -> torch.Tensor:
-        return x.tril(-1) + self._diagonal(x.diagonal(dim1=-2, dim2=-1)).diag_embed()
+        diagonal: torch.Tensor = self._diagonal(x.diagonal(dim1=-2, dim2=-1))
+        return x.tril(-1) + diagonal.diag_embed()
 
     def _inverse(self, y: torch.Tensor) -> torch.Tensor:
-        return y.tril(-1) + self._diagonal.inv(y.diagonal(dim1=-2, dim2=-1)).diag_embed()
+        diagonal: torch.Tensor = self._diagonal.inv(y.diagonal(dim1=-2, dim2=-1))
+        return y.tril(-1) + diagonal.diag_embed()
 
 
 @biject_to.register(constraints.softplus_positive)

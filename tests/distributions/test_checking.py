@@ -1,0 +1,364 @@
+"""Wrong parameters and values are refused with an error that says which, why, and what to do."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import pyro.distributions as dist
+from pyro.distributions import constraints
+from tests.distributions.table import ABSTRACT
+
+T = torch.tensor
+NAN = math.nan
+
+# law, what builds it wrongly, the parameter, the constraint
+WRONG_PARAMETERS: list[tuple[str, Callable[[], Any], str, str]] = [
+    ("Bernoulli", lambda: dist.Bernoulli(1.5), "probs", "Interval"),
+    ("Bernoulli", lambda: dist.Bernoulli(logits=T([0.0, NAN])), "logits", "Real"),
+    ("Beta", lambda: dist.Beta(T([1.0, -1.0]), 1.0), "concentration1", "GreaterThan"),
+    ("Beta", lambda: dist.Beta(1.0, 0.0), "concentration0", "GreaterThan"),
+    ("Binomial", lambda: dist.Binomial(T([1.5]), T([0.5])), "total_count", "IntegerGreaterThan"),
+    ("Binomial", lambda: dist.Binomial(2, T([0.5, -0.1])), "probs", "Interval"),
+    ("Categorical", lambda: dist.Categorical(T([0.5, -0.5, 1.0])), "probs", "Simplex"),
+    ("Categorical", lambda: dist.Categorical(torch.zeros(3)), "probs", "Simplex"),
+    ("Categorical", lambda: dist.Categorical(logits=T([0.5, NAN])), "logits", "Real"),
+    ("Cauchy", lambda: dist.Cauchy(NAN, 1.0), "loc", "Real"),
+    ("Cauchy", lambda: dist.Cauchy(0.0, -1.0), "scale", "GreaterThan"),
+    ("Chi2", lambda: dist.Chi2(0.0), "df", "GreaterThan"),
+    ("ContinuousBernoulli", lambda: dist.ContinuousBernoulli(T(2.0)), "probs", "Interval"),
+    ("Delta", lambda: dist.Delta(T(0.0), log_density=NAN), "log_density", "Real"),
+    ("Dirichlet", lambda: dist.Dirichlet(T([1.0, -1.0])), "concentration", "GreaterThan"),
+    ("Exponential", lambda: dist.Exponential(-2), "rate", "GreaterThan"),
+    ("FisherSnedecor", lambda: dist.FisherSnedecor(1.0, T([1.0, 0.0])), "df2", "GreaterThan"),
+    ("Gamma", lambda: dist.Gamma(1.0, T([[1.0, 2.0], [3.0, -4.0]])), "rate", "GreaterThan"),
+    ("GeneralizedPareto", lambda: dist.GeneralizedPareto(0.0, -1.0, 0.5), "scale", "GreaterThan"),
+    ("Geometric", lambda: dist.Geometric(0.0), "probs", "GreaterThan"),
+    ("Geometric", lambda: dist.Geometric(T([1.2])), "probs", "Interval"),
+    ("Gumbel", lambda: dist.Gumbel(0.0, 0.0), "scale", "GreaterThan"),
+    ("HalfCauchy", lambda: dist.HalfCauchy(-1.0), "scale", "GreaterThan"),
+    ("HalfNormal", lambda: dist.HalfNormal(T([-1.0, 1.0])), "scale", "GreaterThan"),
+    ("InverseGamma", lambda: dist.InverseGamma(-1.0, 1.0), "concentration", "GreaterThan"),
+    ("Kumaraswamy", lambda: dist.Kumaraswamy(1.0, -1.0), "concentration0", "GreaterThan"),
+    ("LKJCholesky", lambda: dist.LKJCholesky(3, -1.0), "concentration", "GreaterThan"),
+    ("Laplace", lambda: dist.Laplace(0.0, T(NAN)), "scale", "GreaterThan"),
+    ("LogNormal", lambda: dist.LogNormal(0.0, -1.0), "scale", "GreaterThan"),
+    ("LogisticNormal", lambda: dist.LogisticNormal(torch.zeros(2), T([1.0, -1.0])), "scale", "Gre"),
+    (
+        "LowRankMultivariateNormal",
+        lambda: dist.LowRankMultivariateNormal(torch.zeros(2), torch.ones(2, 1), T([1.0, -1.0])),
+        "cov_diag",
+        "GreaterThan",
+    ),
+    ("Multinomial", lambda: dist.Multinomial(2, T([-1.0, 2.0])), "probs", "Simplex"),
+    (
+        "MultivariateNormal",
+        lambda: dist.MultivariateNormal(torch.zeros(2), -torch.eye(2)),
+        "covariance_matrix",
+        "PositiveDefinite",
+    ),
+    (
+        "MultivariateNormal",
+        lambda: dist.MultivariateNormal(torch.zeros(2), scale_tril=torch.ones(2, 2)),
+        "scale_tril",
+        "LowerCholesky",
+    ),
+    ("NegativeBinomial", lambda: dist.NegativeBinomial(-1.0, T(0.5)), "total_count", "GreaterThan"),
+    ("NegativeBinomial", lambda: dist.NegativeBinomial(1.0, T(1.0)), "probs", "HalfOpenInterval"),
+    ("Normal", lambda: dist.Normal(0.0, -1), "scale", "GreaterThan"),
+    ("Normal", lambda: dist.Normal(T([0.0, NAN]), 1.0), "loc", "Real"),
+    ("OneHotCategorical", lambda: dist.OneHotCategorical(T([-1.0, 2.0])), "probs", "Simplex"),
+    (
+        "OneHotCategoricalStraightThrough",
+        lambda: dist.OneHotCategoricalStraightThrough(logits=T([NAN, 2.0])),
+        "logits",
+        "Real",
+    ),
+    ("Pareto", lambda: dist.Pareto(1.0, 0.0), "alpha", "GreaterThan"),
+    ("Poisson", lambda: dist.Poisson(-1.0), "rate", "GreaterThanEq"),
+    ("RelaxedBernoulli", lambda: dist.RelaxedBernoulli(-1.0, 0.5), "temperature", "GreaterThan"),
+    (
+        "RelaxedOneHotCategorical",
+        lambda: dist.RelaxedOneHotCategorical(T(1.0), T([-1.0, 2.0])),
+        "probs",
+        "Simplex",
+    ),
+    ("StudentT", lambda: dist.StudentT(-1.0), "df", "GreaterThan"),
+    ("Uniform", lambda: dist.Uniform(1.0, 1.0), "low", "below 'high'"),
+    ("Uniform", lambda: dist.Uniform(T([0.0, 2.0]), 1.0), "low", "below 'high'"),
+    ("Unit", lambda: dist.Unit(T(NAN)), "log_factor", "Real"),
+    ("VonMises", lambda: dist.VonMises(0.0, T(-1.0)), "concentration", "GreaterThan"),
+    ("Weibull", lambda: dist.Weibull(1.0, -1.0), "concentration", "GreaterThan"),
+    ("Wishart", lambda: dist.Wishart(T(0.5), torch.eye(2)), "df", "GreaterThan"),
+    ("Wishart", lambda: dist.Wishart(T(3.0), -torch.eye(2)), "covariance_matrix", "PositiveDef"),
+]
+
+# law, a value outside its support, how the support is called
+WRONG_VALUES: list[tuple[Any, Any, str]] = [
+    (dist.Bernoulli(0.3), T([0.0, 0.5]), "Boolean"),
+    (dist.Beta(1.0, 1.0), T(1.5), "Interval"),
+    (dist.Binomial(3, T(0.5)), T(4.0), "IntegerInterval"),
+    (dist.Categorical(torch.ones(3)), T(3), "IntegerInterval"),
+    (dist.Categorical(torch.ones(2, 3)), T([1, -1]), "IntegerInterval"),
+    (dist.Cauchy(0.0, 1.0), T(NAN), "Real"),
+    (dist.Chi2(1.0), T(-1.0), "GreaterThanEq"),
+    (dist.ContinuousBernoulli(0.3), T(-0.1), "Interval"),
+    (dist.Delta(T(0.0)), T(NAN), "Real"),
+    (dist.Dirichlet(torch.ones(2)), T([0.5, 0.6]), "Simplex"),
+    (dist.Exponential(1.0), T([1.0, -1.0]), "GreaterThanEq"),
+    (dist.FisherSnedecor(1.0, 1.0), T(0.0), "GreaterThan"),
+    (dist.Gamma(1.0, 1.0), T(-1.0), "GreaterThanEq"),
+    (dist.GeneralizedPareto(0.0, 1.0, 1.0), T(-1.0), "GreaterThanEq"),
+    (dist.GeneralizedPareto(0.0, 1.0, -1.0), T(1.5), "Interval"),
+    (dist.Geometric(0.5), T(0.5), "IntegerGreaterThan"),
+    (dist.Gumbel(0.0, 1.0), T(NAN), "Real"),
+    (dist.HalfCauchy(1.0), T(-1.0), "GreaterThanEq"),
+    (dist.HalfNormal(1.0), T(-1.0), "GreaterThanEq"),
+    (dist.InverseGamma(1.0, 1.0), T(0.0), "GreaterThan"),
+    (dist.Kumaraswamy(1.0, 1.0), T(1.5), "Interval"),
+    (dist.LKJCholesky(2), torch.ones(2, 2), "CorrCholesky"),
+    (dist.Laplace(0.0, 1.0), T(NAN), "Real"),
+    (dist.LogNormal(0.0, 1.0), T([1.0, 0.0]), "GreaterThan"),
+    (dist.LogisticNormal(torch.zeros(2), torch.ones(2)), torch.ones(3), "Simplex"),
+    (dist.Multinomial(3, torch.ones(2)), T([2.0, 2.0]), "Multinomial"),
+    (dist.MultivariateNormal(torch.zeros(2), torch.eye(2)), T([0.0, NAN]), "Real"),
+    (dist.NegativeBinomial(1.0, T(0.5)), T(-1.0), "IntegerGreaterThan"),
+    (dist.Normal(0.0, 1.0), T([0.0, NAN, 1.0]), "Real"),
+    (dist.OneHotCategorical(torch.ones(2)), T([1.0, 1.0]), "OneHot"),
+    (dist.Pareto(1.0, 1.0), T(0.5), "GreaterThanEq"),
+    (dist.Poisson(1.0), T(-1.0), "IntegerGreaterThan"),
+    (dist.RelaxedBernoulli(1.0, 0.5), T(1.5), "Interval"),
+    (dist.RelaxedOneHotCategorical(1.0, torch.ones(2)), T([0.5, 0.6]), "Simplex"),
+    (dist.StudentT(1.0), T(NAN), "Real"),
+    (dist.Uniform(0.0, 1.0), T([0.5, 1.5]), "Interval"),
+    (dist.Uniform(torch.zeros(2), 1.0), T([0.5, 1.5]), "Interval"),
+    (dist.VonMises(0.0, 1.0), T(NAN), "Real"),
+    (dist.Weibull(1.0, 1.0), T(-1.0), "GreaterThan"),
+    (dist.Wishart(T(3.0), torch.eye(2)), -torch.eye(2), "PositiveDefinite"),
+    (dist.Normal(torch.zeros(2), 1.0).to_event(1), T([0.0, NAN]), "Real"),
+    (dist.Normal(0.0, 1.0).mask(True), T(NAN), "Real"),
+    (dist.Gamma(1.0, 1.0).mask(T([True, True])), T([1.0, -1.0]), "GreaterThanEq"),
+]
+
+MADE_OF_OTHERS = {
+    "ExpandedDistribution",
+    "Independent",
+    "MaskedDistribution",
+    "MixtureSameFamily",
+    "TransformedDistribution",
+}
+
+
+@pytest.mark.parametrize("law, build, name, constraint", WRONG_PARAMETERS)
+def test_wrong_parameters(law: str, build: Any, name: str, constraint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        build()
+    message = str(caught.value)
+    assert message.startswith(f"{law}: parameter {name!r} must"), message
+    assert constraint in message
+    assert message.rstrip(".").count(". ") >= 1, "the error has no remedy"
+
+
+def test_every_law_with_parameters_is_in_the_table() -> None:
+    shown = {law for law, *_ in WRONG_PARAMETERS}
+    offered = {
+        name
+        for name in dist.__all__
+        if isinstance(getattr(dist, name), type)
+        and issubclass(getattr(dist, name), dist.Distribution)
+    }
+    assert offered - ABSTRACT - MADE_OF_OTHERS - shown == set()
+
+
+@pytest.mark.parametrize("law, value, support", WRONG_VALUES)
+def test_wrong_values(law: Any, value: torch.Tensor, support: str) -> None:
+    with pytest.raises(ValueError, match="must lie within the support") as caught:
+        law.log_prob(value)
+    message = str(caught.value)
+    assert support in message
+    assert "isnan" in message if value.isnan().any() else "Correct the data" in message
+
+
+@pytest.mark.parametrize("law, value, support", WRONG_VALUES)
+def test_nothing_is_checked_where_validation_is_off(
+    law: Any, value: torch.Tensor, support: str
+) -> None:
+    if isinstance(law, dist.Categorical):
+        pytest.skip("a position that is not there can only be refused")
+    with dist.validation_enabled(False):
+        law.log_prob(value)
+
+
+def test_the_offending_entry_is_named() -> None:
+    with pytest.raises(ValueError, match=r"1 of 4 do not; the first, at \[1, 1\], is -4.0"):
+        dist.Gamma(1.0, T([[1.0, 2.0], [3.0, -4.0]]))
+    with pytest.raises(ValueError, match=r"2 of 3 do not; the first, at \[0\], is -1.0"):
+        dist.Exponential(torch.ones(3)).log_prob(T([-1.0, 2.0, -3.0]))
+    with pytest.raises(ValueError, match=r"but it is -1.0\. Map an unconstrained number into it"):
+        dist.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="A NaN comes from an earlier computation"):
+        dist.Normal(T([0.0, NAN]), 1.0)
+
+
+@pytest.mark.parametrize(
+    "law, shape, fact",
+    [
+        (
+            dist.Normal(torch.zeros(3), 1.0),
+            (2,),
+            r"shape \(2,\), which does not broadcast with \(3,\)",
+        ),
+        (
+            dist.Dirichlet(torch.ones(3)),
+            (2,),
+            r"rightmost dimensions must be the event shape \(3,\)",
+        ),
+        (dist.Normal(torch.zeros(2, 3), 1.0).to_event(1), (2,), "does not broadcast"),
+        (dist.Normal(torch.zeros(3), 1.0).mask(T([True, False, True])), (2,), "does not broadcast"),
+        (dist.Categorical(torch.ones(3, 2)), (2,), "does not broadcast"),
+    ],
+)
+def test_wrong_shapes(law: Any, shape: Any, fact: str) -> None:
+    with pytest.raises(ValueError, match=fact):
+        law.log_prob(torch.zeros(shape))
+
+
+def test_a_value_that_is_no_tensor() -> None:
+    with pytest.raises(
+        ValueError, match=r"must be a tensor, not float 0.5. Wrap it in torch.tensor"
+    ):
+        dist.Normal(0.0, 1.0).log_prob(0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("law", [dist.Normal, dist.LogNormal, dist.Gamma, dist.Uniform])
+def test_a_parameter_that_is_no_number(law: Any) -> None:
+    with pytest.raises(
+        ValueError, match=f"{law.__name__}: parameter '.*' must be a number or a tensor"
+    ):
+        law([0.0, 1.0], 1.0)
+
+
+@pytest.mark.parametrize("law", [dist.Normal, dist.LogNormal, dist.Gamma, dist.Beta])
+def test_parameters_that_do_not_broadcast(law: Any) -> None:
+    with pytest.raises(ValueError, match=f"{law.__name__}: the shapes of the parameters do not"):
+        law(torch.ones(2), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "law", [dist.Bernoulli, dist.Categorical, dist.Geometric, dist.OneHotCategorical]
+)
+def test_alternative_parameters(law: Any) -> None:
+    with pytest.raises(ValueError, match="takes either 'probs' or 'logits', but none of them"):
+        law()
+    both = torch.ones(2), torch.ones(2)
+    with pytest.raises(
+        ValueError, match="takes either 'probs' or 'logits', but 'probs' and 'logits'"
+    ):
+        law(*both)
+
+
+def test_one_matrix() -> None:
+    eye = torch.eye(2)
+    with pytest.raises(ValueError, match="takes either 'covariance_matrix' or 'precision_matrix'"):
+        dist.MultivariateNormal(torch.zeros(2))
+    with pytest.raises(ValueError, match="'covariance_matrix' and 'scale_tril' was given"):
+        dist.MultivariateNormal(torch.zeros(2), eye, scale_tril=eye)
+    with pytest.raises(ValueError, match=r"must be a matrix, .* its shape is \(2,\)"):
+        dist.MultivariateNormal(torch.zeros(2), torch.ones(2))
+    with pytest.raises(ValueError, match="'loc' needs a dimension"):
+        dist.MultivariateNormal(torch.zeros(()), eye)
+    with pytest.raises(ValueError, match="'concentration' needs a dimension"):
+        dist.Dirichlet(torch.ones(()))
+    with pytest.raises(
+        ValueError, match="'probs' must be a tensor with a dimension for the choices"
+    ):
+        dist.Categorical(torch.ones(()))
+
+
+def test_flags_of_one_object() -> None:
+    with pytest.raises(ValueError, match="'scale' must satisfy"), dist.validation_enabled(False):
+        dist.Normal(0.0, -1.0, validate_args=True)
+    unchecked = dist.Normal(0.0, -1.0, validate_args=False)
+    assert unchecked.log_prob(T(0.0)).isnan()
+    assert not unchecked.expand([3])._validate_args
+    assert not dist.LogNormal(0.0, 1.0, validate_args=False).base_dist._validate_args
+
+
+class Undeclared(dist.TorchDistribution):
+    """A law by somebody who declares nothing."""
+
+    def __init__(self, v: torch.Tensor) -> None:
+        self.v = v
+        super().__init__(v.shape)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return value - self.v
+
+
+def test_a_law_that_declares_nothing_is_warned_about_once() -> None:
+    with pytest.warns(UserWarning, match="Undeclared defines no arg_constraints"):
+        law = Undeclared(torch.zeros(2))
+    Undeclared(torch.zeros(2))
+    with pytest.warns(UserWarning, match="Undeclared defines no support"):
+        law.log_prob(torch.zeros(2))
+    law.log_prob(torch.zeros(2))
+
+
+class Declared(Undeclared):
+    """The same, declared."""
+
+    arg_constraints = {"v": constraints.positive}
+    support = constraints.nonnegative
+
+
+def test_a_law_of_ones_own_is_checked() -> None:
+    with pytest.raises(ValueError, match="Declared: parameter 'v' must satisfy GreaterThan"):
+        Declared(torch.zeros(2))
+    law = Declared(torch.ones(2))
+    with pytest.raises(ValueError, match="must lie within the support GreaterThanEq"):
+        law.log_prob(-torch.ones(2))
+    assert law.log_prob(torch.ones(2)).shape == (2,)
+
+
+def test_inside_vmap_there_is_nothing_to_check() -> None:
+    loc = torch.linspace(-1.0, 1.0, 3)
+    scored = torch.func.vmap(lambda m: dist.Normal(m, 2.0).log_prob(m + 1))(loc)
+    torch.testing.assert_close(scored, dist.Normal(loc, 2.0).log_prob(loc + 1))
+    gradient = torch.func.grad(lambda s: dist.LogNormal(0.0, s).log_prob(T(1.0)))(T(2.0))
+    torch.testing.assert_close(gradient, T(-0.5))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*is deprecated:DeprecationWarning")
+def test_a_traced_law_follows_its_inputs() -> None:
+    def score(loc: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return dist.Normal(loc, 2.0).log_prob(value) + dist.HalfNormal(1.0).log_prob(value)
+
+    traced = torch.jit.trace(score, (T(0.0), T([1.0, 2.0])))
+    value = T([3.0, 0.5])
+    torch.testing.assert_close(traced(T(1.0), value), score(T(1.0), value))
+
+
+def test_laws_compile_into_one_graph() -> None:
+    def score(x: torch.Tensor) -> torch.Tensor:
+        laws = [
+            dist.Normal(0.0, 1.0),
+            dist.LogNormal(x, x.exp()),
+            dist.Gamma(2.0, x).expand([3, 2]),
+            dist.HalfCauchy(x).mask(x > 0.5),
+            dist.Uniform(0.0, 1.0),
+            dist.Delta(x),
+        ]
+        return sum((law.log_prob(x).sum() for law in laws), dist.Normal(x, 1.0).rsample().sum() * 0)
+
+    value = T([0.3, 0.6])
+    try:
+        compiled = torch.compile(score, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(value), score(value))
+        with pytest.raises(ValueError, match="'scale' must satisfy"):
+            dist.Normal(0.0, -1.0)  # torch.compile has switched off torch's own checks, not ours
+    finally:
+        dist.enable_validation()
