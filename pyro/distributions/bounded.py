@@ -108,5 +108,5 @@ class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistribution
             if inside:
                 spread = result.expand(broadcast_shape(value.shape, result.shape))
                 return self._over_batch(spread.clone())
-        outside = (value < low) | (value > high)
+        outside = value.clamp(low, high) != value
         return self._over_batch(torch.where(outside, constant(-math.inf, result), result))

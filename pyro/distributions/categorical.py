@@ -39,18 +39,20 @@ class Categorical(TorchLaw, torch.distributions.Categorical, TorchDistributionMi
         held = self.__dict__
         if (probs is None) == (logits is None):
             one_of(owner, probs=probs, logits=logits)
-        if logits is None:
-            weights = _require_choices(owner, "probs", probs)
-            param = held["probs"] = weights / weights.sum(-1, True)
+        if probs is not None:
+            if not isinstance(probs, torch.Tensor) or not probs.dim():
+                raise _no_choices(owner, "probs", probs)
+            param = held["probs"] = probs / probs.sum(-1, True)
         else:
-            logits = _require_choices(owner, "logits", logits)
+            if not isinstance(logits, torch.Tensor) or not logits.dim():
+                raise _no_choices(owner, "logits", logits)
             if not logits.is_floating_point():
                 logits = logits.to(torch.get_default_dtype())
             param = held["logits"] = logits.log_softmax(-1)
         held["_param"] = param
         held["_num_events"] = param.shape[-1]
         held["_batch_shape"] = param.shape[:-1]
-        held["_event_shape"] = torch.Size()
+        held["_event_shape"] = NO_SHAPE
 
     def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Draw without gradients.
@@ -109,13 +111,11 @@ class Categorical(TorchLaw, torch.distributions.Categorical, TorchDistributionMi
         return new
 
 
-def _require_choices(owner: type, name: str, value: Any) -> torch.Tensor:
-    if not isinstance(value, torch.Tensor) or not value.dim():
-        raise ValueError(
-            f"{owner.__name__}: parameter {name!r} must be a tensor with a dimension for the "
-            f"choices, not {value!r}."
-        )
-    return value
+def _no_choices(owner: type, name: str, value: Any) -> ValueError:
+    return ValueError(
+        f"{owner.__name__}: parameter {name!r} must be a tensor with a dimension for the choices, "
+        f"not {value!r}."
+    )
 
 
 class VectorOfChoices(TorchLaw):

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import AbsTransform, AffineTransform, ExpTransform, Transform, constraints
 
 from pyro.distributions.checking import is_readable, quick_test, surely_belongs
-from pyro.distributions.gamma import Exponential, Gamma, draw_gamma
+from pyro.distributions.gamma import Exponential, draw_gamma
 from pyro.distributions.parameters import (
     Parameter,
     Real,
@@ -216,14 +216,6 @@ class FisherSnedecor(
         self._hold(FisherSnedecor, df1=df1, df2=df2)
         self._check_parameters(validate_args)
 
-    @property
-    def _gamma1(self) -> Gamma:  # type: ignore[override]
-        return Gamma(self.df1 * 0.5, self.df1, validate_args=False)
-
-    @property
-    def _gamma2(self) -> Gamma:  # type: ignore[override]
-        return Gamma(self.df2 * 0.5, self.df2, validate_args=False)
-
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Draw differentiably, as a ratio of two gamma variables of mean one half.
 
@@ -320,11 +312,17 @@ class GeneralizedPareto(
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
         """A half line, which a negative shape cuts off."""
-        shape = self.concentration
-        if is_readable(shape) and bool((shape >= 0).all()):
-            return constraints.greater_than_eq(self._given_as("loc"))
-        end = torch.where(shape < 0, self.loc - self.scale / shape, math.inf)
-        return constraints.interval(self.loc, end)
+        loc, scale, shape = (self._given_as(name) for name in self._parameters)
+        if isinstance(shape, float):
+            bounded = shape < 0
+        else:
+            bounded = not is_readable(shape) or bool((shape < 0).any())
+        if not bounded:
+            return constraints.greater_than_eq(loc)
+        end = loc - scale / shape
+        if isinstance(shape, torch.Tensor):
+            end = torch.where(shape < 0, end, math.inf)
+        return constraints.interval(loc, end)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density.

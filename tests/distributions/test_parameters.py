@@ -190,3 +190,51 @@ def test_transformed_laws_show_what_they_are_made_of(law: Any, transforms: int) 
         else:
             assert rebuilt.batch_shape == shown.batch_shape
             assert_close(rebuilt.log_prob(value), shown.log_prob(value), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [0.5, 0.0, -0.5])
+def test_generalized_pareto_of_numbers(shape: float) -> None:
+    value = T([0.6, 1.1])
+    law = dist.GeneralizedPareto(0.5, 2.0, shape)
+    tensors = dist.GeneralizedPareto(T([0.5]), T([2.0]), T([shape]))
+    assert_close(law.log_prob(value), tensors.log_prob(value))
+    assert type(law.support) is type(tensors.support)
+    mixed = dist.GeneralizedPareto(0.5, 2.0, T([shape, -0.25]))
+    assert_close(mixed.log_prob(value)[0], tensors.log_prob(value)[0])
+    with pytest.raises(ValueError, match="must lie within the support"):
+        mixed.log_prob(T([0.4, 0.6]))
+
+
+def test_laws_of_log_odds_and_logarithms() -> None:
+    relaxed = dist.RelaxedBernoulli(0.5, T([0.3, 0.6]))
+    base = relaxed.base_dist
+    torch.manual_seed(0)
+    log_odds = base()
+    torch.manual_seed(0)
+    assert_close(relaxed(), log_odds.sigmoid())
+    value = log_odds.sigmoid()
+    expected = base.log_prob(log_odds) - value.log() - (1 - value).log()
+    assert_close(relaxed.log_prob(value), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="'temperature' must satisfy"):
+        type(base)(0.0, 0.5)
+    choice: Any = dist.RelaxedOneHotCategorical(0.5, T([0.3, 0.6]))
+    assert choice.base_dist.infer_shapes(probs=(4, 2)) == ((4,), (2,))
+    assert choice.infer_shapes(temperature=(), logits=(4, 2)) == ((4,), (2,))
+
+
+def test_whole_logits_are_logits() -> None:
+    law = dist.Categorical(logits=T([0, 1]))
+    assert_close(law.logits, T([0.0, 1.0]).log_softmax(-1))
+    assert_close(dist.Categorical(T([1, 3])).probs, T([0.25, 0.75]))
+    assert_close(law.log_prob(T([[0.0, 1.0]])), law.logits[None])
+
+
+def test_gamma_scores_a_number() -> None:
+    law = dist.Gamma(2.0, 1.0)
+    assert_close(law.log_prob(1.5), law.log_prob(T(1.5)))  # type: ignore[arg-type]
+    assert_close(dist.Chi2(3.0).mean, T(3.0))
+
+
+def test_exponential_families_of_ones_own() -> None:
+    law = dist.ExponentialFamily(torch.Size([2]))
+    assert law.expand([3, 2]).batch_shape == (3, 2)

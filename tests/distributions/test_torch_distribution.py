@@ -311,3 +311,57 @@ def test_mixtures_can_be_latent() -> None:
     assert dist.biject_to(positive.support)(T(0.0)) == 1
     ragged = dist.MixtureSameFamily(weights, dist.Uniform(torch.zeros(2), T([1.0, 2.0])))
     assert ragged.support.check(T([0.5, 1.5, 2.5])).tolist() == [True, False, False]
+
+
+class Base(dist.TorchDistribution):
+    """A library's own base class."""
+
+
+class Mixed(torch.distributions.MultivariateNormal, Base):
+    """torch's law with pyro's interface, as libraries mix them."""
+
+
+def test_a_law_of_torch_mixed_with_the_base_class() -> None:
+    law = Mixed(torch.zeros(2, 3), torch.eye(3))
+    plain = torch.distributions.MultivariateNormal(torch.zeros(2, 3), torch.eye(3))
+    value = law()
+    assert value.shape == (2, 3)
+    assert_close(law.log_prob(value), plain.log_prob(value))
+    assert law.expand([4, 2]).to_event(1).batch_shape == (4,)
+    assert law.mask(False).log_prob(value).shape == (2,)
+    with pytest.raises(ValueError, match="Mixed: parameter 'covariance_matrix' must satisfy"):
+        Mixed(torch.zeros(3), -torch.eye(3))
+
+
+class Scaled(dist.Normal):
+    """A subclass that says how it expands, in torch's way."""
+
+    def __init__(self, factor: torch.Tensor) -> None:
+        self.factor = factor
+        super().__init__(factor, 2.0)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(Scaled, object.__new__(Scaled))
+        new.factor = self.factor.expand(batch_shape)
+        return super().expand(batch_shape, _instance=new)
+
+
+def test_a_subclass_that_fills_in_an_instance() -> None:
+    law = Scaled(T([1.0, 2.0])).has_rsample_(False)
+    expanded = law.expand([3, 2])
+    assert type(expanded) is Scaled
+    assert expanded.factor.shape == expanded.loc.shape == expanded().shape == (3, 2)
+    assert_close(expanded.log_prob(T(0.0)), law.log_prob(T(0.0)).expand(3, 2))
+    assert not expanded.has_rsample
+
+
+class ByTorch(torch.distributions.Gamma, dist.TorchDistributionMixin):
+    """A law of torch that only takes the mixin."""
+
+
+def test_a_law_of_torch_with_the_mixin_alone() -> None:
+    law = ByTorch(T([1.0, 2.0]), T([1.0, 2.0]))
+    assert law((3,)).shape == (3, 2)
+    assert law.to_event(1).mask(True).log_prob(law()).shape == ()
+    assert law.expand_by([4]).batch_shape == (4, 2)
+    assert ByTorch.infer_shapes(concentration=(2,), rate=()) == ((2,), ())
