@@ -47,7 +47,11 @@ def shared_value(msg: Any, owner: Owner) -> Any:
         _refuse_other_first_shape(msg, owner)
         return owner.value
     _refuse_other_law_shape(msg, owner)
-    fn, value = msg["fn"], torch.as_tensor(owner.value)
+    fn, value = msg["fn"], owner.value
+    if not isinstance(value, torch.Tensor):
+        value = torch.as_tensor(value)
+    if value.shape == fn.batch_shape + fn.event_shape:
+        return value
     try:
         batch = broadcast_shape(value.shape[: value.dim() - fn.event_dim], fn.batch_shape)
     except ValueError:
@@ -58,8 +62,7 @@ def shared_value(msg: Any, owner: Owner) -> Any:
             f"shape {tuple(fn.batch_shape)}",
             "Give the owner a value of the shape of its own law.",
         ) from None
-    shape = (*batch, *fn.event_shape)
-    return value if value.shape == shape else value.expand(shape)
+    return value.expand(*batch, *fn.event_shape)
 
 
 def oddities(msg: Any, owner: Owner, value: Any) -> Iterator[str]:
@@ -141,11 +144,7 @@ def _is_subsampled(frame: Any) -> bool:
 
 def _refuse_other_law_shape(msg: Any, owner: Owner) -> None:
     mine, theirs = msg["fn"], owner.fn
-    try:
-        fits = broadcast_shape(mine.batch_shape, theirs.batch_shape) == mine.batch_shape
-    except ValueError:
-        fits = False
-    if mine.event_shape != theirs.event_shape or not fits:
+    if mine.event_shape != theirs.event_shape or not _expands(theirs.batch_shape, mine.batch_shape):
         raise _refusal(
             msg,
             owner,
@@ -155,6 +154,16 @@ def _refuse_other_law_shape(msg: Any, owner: Owner) -> None:
             "The event shapes must be the same, and the owner's batch must broadcast to the "
             "member's: let the smaller site run first.",
         )
+
+
+def _expands(shape: torch.Size, other: torch.Size) -> bool:
+    # Of what a released pyro-ppl has too, so that these rooms can be put into one.
+    if shape == other:
+        return True
+    try:
+        return broadcast_shape(shape, other) == other
+    except ValueError:
+        return False
 
 
 def _refuse_other_first_shape(msg: Any, owner: Owner) -> None:

@@ -117,16 +117,12 @@ class EqualizeMessenger(Messenger):
     def __setstate__(self, state: dict[str, Any]) -> None:
         EqualizeMessenger.__init__(self, **state)
 
-    def __enter__(self) -> "EqualizeMessenger":
-        entered: EqualizeMessenger = super().__enter__()
-        self._reset()
-        return entered
-
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         super().__exit__(exc_type, exc_value, traceback)
         if exc_type is None and is_validation_enabled():
             self._review_groups()
-        self._reset()
+        if self._run.owners or self._run.under_way:
+            self._reset()
 
     def _reset(self) -> None:
         for message in self._run.under_way:
