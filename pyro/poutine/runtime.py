@@ -146,24 +146,29 @@ Hook = Callable[[Message], Any]
 class _Itinerary:
     """The way of one type of message through one stack of handlers, worked out once.
 
-    ``out`` holds the hooks on the way out, from the innermost handler on, each with the number of
-    hooks on the way back that its handler and those inside it have; ``back`` holds those, from the
-    outermost handler on.
+    ``out`` holds the hooks on the way out, from the innermost handler on, and ``back`` those on the
+    way back, from the outermost handler on.
     """
 
-    __slots__ = ("stack", "out", "back")
+    __slots__ = ("stack", "out", "back", "_reached")
 
     def __init__(self, message_type: str, stack: list[Any]) -> None:
         self.stack = stack.copy()
-        self.out: list[tuple[Hook, int]] = []
+        self.out: list[Hook] = []
         self.back: list[Hook] = []
+        self._reached: list[int] = []  # by hook on the way out: how many there are on the way back
         for handler in reversed(stack):
             process, postprocess = _hooks_of(handler.__class__, message_type)
             if postprocess is not None:
-                self.back.append(postprocess.__get__(handler))
+                self.back.append(getattr(handler, postprocess))
             if process is not None:
-                self.out.append((process.__get__(handler), len(self.back)))
+                self.out.append(getattr(handler, process))
+                self._reached.append(len(self.back))
         self.back.reverse()
+
+    def back_from(self, hook: Hook) -> list[Hook]:
+        """Return the hooks on the way back from the handler whose hook stopped a message."""
+        return self.back[len(self.back) - self._reached[self.out.index(hook)] :]
 
 
 class _ThreadState(threading.local):
@@ -198,23 +203,23 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class Hooks(NamedTuple):
-    """What one class of handlers does with one type of message; None where it does nothing."""
+class _HookNames(NamedTuple):
+    """Which methods of a class of handlers see one type of message; None where none does."""
 
-    process: Any
-    postprocess: Any
+    process: str | None
+    postprocess: str | None
 
 
 @functools.cache
-def _hooks_of(cls: Any, message_type: str) -> Hooks:
-    def resolve(general: str, specific: str) -> Any:
-        hook = getattr(cls, general)
-        dispatches = getattr(hook, "dispatches_by_type", False)
-        return getattr(cls, specific, None) if dispatches else hook
+def _hooks_of(cls: Any, message_type: str) -> _HookNames:
+    def method(general: str, specific: str) -> str | None:
+        if not getattr(getattr(cls, general), "dispatches_by_type", False):
+            return general
+        return specific if hasattr(cls, specific) else None
 
-    return Hooks(
-        resolve("_process_message", f"_pyro_{message_type}"),
-        resolve("_postprocess_message", f"_pyro_post_{message_type}"),
+    return _HookNames(
+        method("_process_message", f"_pyro_{message_type}"),
+        method("_postprocess_message", f"_pyro_post_{message_type}"),
     )
 
 
@@ -304,10 +309,10 @@ def apply_stack(initial_msg: Message) -> None:
     msg = initial_msg
     itinerary = _thread.itinerary(msg["type"])
     back = itinerary.back
-    for process, within in itinerary.out:
+    for process in itinerary.out:
         process(msg)
         if msg["stop"]:
-            back = back[len(back) - within :]
+            back = itinerary.back_from(process)
             break
     default_process_message(msg)
     for postprocess in back:
