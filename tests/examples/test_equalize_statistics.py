@@ -130,15 +130,17 @@ def test_elpd_is_what_leaving_each_row_out_gives() -> None:
     assert abs(waic.sum() - left_out.sum()) < 0.01 * np.sqrt(len(waic)) * waic.std()
 
 
-def assert_exact_numbers(scores: dict[str, Score], summary: exact.Summary) -> None:
-    """No ELBO exceeds the best.
+def assert_exact_numbers(
+    scores: dict[str, Score], summary: exact.Summary, short: float = 0.25
+) -> None:
+    """No ELBO exceeds the best; a fit may fall short of it, the odds are right to a tenth.
 
-    A fit may fall short of it by a quarter of a nat, half of what the program accepts, on the ridge
-    of mean + shift or off it. The evidence does not feel that: odds are right to a tenth.
+    :param short: by how much, in nats; by default half of what the program accepts. An optimiser
+        that stops half-way on the ridge of mean and shift costs the flippers 0.22.
     """
     for label, result in scores.items():
         best = exact.best_guide(label, summary).elbo
-        assert best - 0.25 < result.elbo < best + MAX_Z * result.elbo_error
+        assert best - short < result.elbo < best + MAX_Z * result.elbo_error
     for label, answer in answers_to(scores).items():
         expected = float(exact.log_bayes_factor(label, summary))
         assert answer.log_bayes_factor == pytest.approx(expected, abs=0.1)
@@ -147,7 +149,7 @@ def assert_exact_numbers(scores: dict[str, Score], summary: exact.Summary) -> No
 def test_flippers_share_a_std_and_no_mean() -> None:
     data = penguins(FLIPPER)
     scores = {label: fit(label, data, steps=500, seed=0) for label in VARIANTS}
-    assert_exact_numbers(scores, summary_of(data))
+    assert_exact_numbers(scores, summary_of(data), short=0.1)
     assert [answers_to(scores)[x].verdict for x in SHARING] == ["holds", "does not", "undecided"]
 
 
