@@ -8,7 +8,7 @@ through the same handlers from the outermost inwards (their *post-process* hooks
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 
@@ -18,7 +18,6 @@ from pyro.params.param_store import _PYRO_PARAM_STORE
 __all__ = [
     "_PYRO_PARAM_STORE",  # libraries look for it here
     "DimAllocator",
-    "Handler",
     "InferDict",
     "Message",
     "NonlocalExit",
@@ -85,14 +84,6 @@ class Message(TypedDict, total=False):
     unscaled_log_prob: torch.Tensor
     score_parts: Any
     packed: Any
-
-
-class Handler(Protocol):
-    """What stands on the stack."""
-
-    def _process_message(self, msg: Message) -> None: ...
-
-    def _postprocess_message(self, msg: Message) -> None: ...
 
 
 class DimAllocator:
