@@ -1,6 +1,7 @@
 """Lend a torch module other tensors for its parameters."""
 
 import weakref
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -50,3 +51,24 @@ def restore_parameters(module: nn.Module) -> None:
     for holder in module.modules() if _own else ():
         for name, own in _own.pop(holder, {}).items():
             _put(holder, name, own)
+
+
+def take_back(is_lent: Callable[[Tensor], bool]) -> None:
+    """Give every module its own parameters back for those of the lent tensors that are meant.
+
+    :param is_lent: tells of a tensor that a module computes with whether it was lent to be taken
+        back now; what others lent stays.
+
+    >>> import torch
+    >>> net, two = nn.Linear(1, 1, bias=False), torch.tensor([[2.0]])
+    >>> lend_parameter(net, "weight", two)
+    >>> take_back(lambda tensor: tensor is two)
+    >>> type(net.weight).__name__
+    'Parameter'
+    """
+    for holder, parameters in list(_own.items()):
+        for name in list(parameters):
+            if is_lent(getattr(holder, name)):
+                _put(holder, name, parameters.pop(name))
+        if not parameters:
+            _own.pop(holder, None)
