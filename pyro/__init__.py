@@ -7,6 +7,7 @@ import pyro.optim
 import pyro.poutine as poutine
 import pyro.settings as settings
 from pyro._version import __version__
+from pyro.infer.inspect import render_model
 from pyro.logger import log
 from pyro.poutine.handlers import condition
 from pyro.primitives import (
@@ -41,6 +42,7 @@ __all__ = [
     "plate",
     "plate_stack",
     "poutine",
+    "render_model",
     "sample",
     "set_rng_seed",
     "settings",

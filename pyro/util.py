@@ -13,6 +13,7 @@ from pyro.infer.checks import (
     check_traces_match,
 )
 from pyro.infer.nonfinite import torch_isinf, torch_isnan, warn_if_inf, warn_if_nan
+from pyro.infer.trace_picture import save_visualization
 
 __all__ = [
     "ExperimentalWarning",
@@ -28,6 +29,7 @@ __all__ = [
     "ignore_jit_warnings",
     "jit_iter",
     "optional",
+    "save_visualization",
     "set_rng_seed",
     "set_rng_state",
     "timed",

@@ -75,6 +75,7 @@ FLOORS = {
         "pyro.infer.enum",
         "pyro.infer.initialization",
         "pyro.infer.rao_blackwell",
+        "pyro.infer.tracked_run",
     ],
     "6b objectives": [
         "pyro.infer.elbo",
@@ -83,6 +84,11 @@ FLOORS = {
     "6c drivers": [
         "pyro.infer.svi",
         "pyro.infer.predictive",
+        "pyro.infer.dependencies",
+        "pyro.infer.relations",
+        "pyro.infer.model_graph",
+        "pyro.infer.rendering",
+        "pyro.infer.trace_picture",
     ],
     "6d guides": [
         "pyro.infer.autoguide.*",
@@ -96,6 +102,7 @@ DOORS = [
     "pyro.distributions.torch",
     "pyro.distributions.torch",
     "pyro.distributions.util",
+    "pyro.infer.inspect",
     "pyro.infer.util",
     "pyro.infer.autoguide.guides",
     "pyro.infer.autoguide.initialization",

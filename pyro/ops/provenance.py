@@ -61,7 +61,7 @@ class ProvenanceTensor(Tensor):
             _remember_in_place(written, provenance)
         return track_provenance(result, provenance)
 
-    def __repr__(self, **kwargs: Any) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         names = ", ".join(sorted(map(repr, self._provenance)))
         return f"ProvenanceTensor({detach_provenance(self)!r}, provenance={{{names}}})"
 
@@ -244,10 +244,9 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
     yield from _tensors_in(kwargs.get("out"))
 
 
-_IN_PLACE = {"__setitem__"} | {
-    f"__i{op}__"
-    for op in "add sub mul truediv floordiv div mod pow and or xor lshift rshift matmul".split()
-}
+_OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "div", "mod", "pow", "matmul"]
+_OPERATORS += ["and", "or", "xor", "lshift", "rshift"]
+_IN_PLACE = {"__setitem__", *(f"__i{operator}__" for operator in _OPERATORS)}
 
 
 def _tensors_in(x: Any) -> Iterator[Tensor]:
