@@ -22,7 +22,7 @@ from pyro.poutine.sites import (
     site_is_subsample,
     site_is_untraced,
 )
-from pyro.poutine.trace_struct import Trace
+from pyro.poutine.trace_struct import Node, Trace
 
 # Downstream name -> upstream name -> plates.
 Dependencies = dict[str, dict[str, set[str]]]
@@ -90,7 +90,7 @@ def get_dependencies(
     arXiv:1712.00287.
     """
 
-    def is_variable(msg: Message) -> bool:
+    def is_variable(msg: Message | Node) -> bool:
         if not site_is_sample(msg) or site_is_subsample(msg) or site_is_untraced(msg):
             return False
         if site_is_observed(msg):

@@ -61,7 +61,7 @@ class ProvenanceTensor(Tensor):
             _remember_in_place(written, provenance)
         return track_provenance(result, provenance)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
         names = ", ".join(sorted(map(repr, self._provenance)))
         return f"ProvenanceTensor({detach_provenance(self)!r}, provenance={{{names}}})"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyro.params.module_swap import _own, lend_parameter, restore_parameters
+from pyro.params.module_swap import _own, lend_parameter, restore_parameters, take_back
 from tests.helpers import assert_close
 
 
@@ -107,3 +107,18 @@ def test_a_path_that_leads_nowhere_changes_nothing() -> None:
     with pytest.raises(AttributeError, match="nowhere"):
         lend_parameter(net, "layers.0.nowhere", torch.ones(1))
     assert net not in _own
+
+
+def test_only_the_loans_that_are_meant_are_taken_back() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+    first, second, bias = torch.ones(1, 1), torch.zeros(1, 1), net[0].bias
+    own = net[1].weight
+    lend_parameter(net, "0.weight", first)
+    lend_parameter(net, "1.weight", second)
+    take_back(lambda lent: lent is second)
+    assert net[0].weight is first
+    assert net[0].bias is bias
+    assert net[1].weight is own
+    take_back(lambda lent: lent is second)
+    restore_parameters(net)
+    assert isinstance(net[0].weight, torch.nn.Parameter)
