@@ -10,7 +10,7 @@ from pyro._foundation.warnings import forget_warnings
 from pyro.params.param_store import _PYRO_PARAM_STORE
 from pyro.poutine.runtime import _PYRO_STACK
 
-pytest.register_assert_rewrite("tests.helpers")
+pytest.register_assert_rewrite("tests.helpers", "tests.equalized")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from tests.helpers import assert_close, trace_of
 from tests.infer.exact import expected_gradient, normal_outcomes
 from tests.infer.test_trace_elbo import (
-    DATA,
     assert_unbiased,
     chain,
     chain_loss,
@@ -196,27 +195,3 @@ def test_a_guide_in_another_order_is_warned_of_once() -> None:
     with pytest.warns(UserWarning, match="order z2, z1, the model in the order z1, z2"):
         TraceMeanField_ELBO().loss(chain, guide)
     TraceMeanField_ELBO().loss(chain, guide)
-
-
-@pytest.mark.parametrize("keep_dist", [False, True])
-def test_an_equalized_model_is_its_hand_tied_twin(keep_dist: Any) -> None:
-    def model() -> None:
-        x = pyro.sample("x", dist.Normal(double(0.0), 1.0))
-        y = pyro.sample("y", dist.Normal(double(5.0), 3.0))
-        with pyro.plate("data", 3):
-            pyro.sample("obs", dist.Normal(x + y, 1.0), obs=DATA)
-
-    def twin() -> None:
-        x = pyro.sample("x", dist.Normal(double(0.0), 1.0))
-        if keep_dist:
-            pyro.sample("y", dist.Normal(double(5.0), 3.0), obs=x)
-        with pyro.plate("data", 3):
-            pyro.sample("obs", dist.Normal(x + x, 1.0), obs=DATA)
-
-    def guide() -> None:
-        loc = pyro.param("loc", double(0.2))
-        pyro.sample("x", dist.Normal(loc, double(1.3)))
-
-    tied = poutine.equalize(model, ["x", "y"], keep_dist=keep_dist)
-    losses = [poutine.seed(TraceMeanField_ELBO().loss, 7)(p, guide) for p in (tied, twin)]
-    assert losses[0] == losses[1]

@@ -17,7 +17,7 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoGuideList, AutoNormal
 from pyro.infer.autoguide.guides import prototype_hide_fn
 from pyro.nn import PyroModule, PyroSample
-from pyro.poutine.handlers import block, condition, equalize, replay
+from pyro.poutine.handlers import block, condition, replay
 from pyro.poutine.sites import prune_subsample_sites
 from tests.helpers import assert_close, trace_of
 
@@ -358,53 +358,6 @@ class TestEveryGuide:
     def test_the_model_must_be_callable(self, make: Any) -> None:
         with pytest.raises(TypeError, match="A guide is made from a model"):
             make(3)
-
-
-def tied_pair(keep_dist: bool) -> tuple[Any, Any]:
-    """An equalized model and one that ties its sites by hand."""
-    data = torch.tensor([0.5, 2.0])
-
-    def free() -> None:
-        pyro.sample("x", dist.Normal(0.0, 1.0))
-        sds = [pyro.sample(f"sd_{i}", dist.LogNormal(0.1 * i, 1.0)) for i in range(2)]
-        for i in range(2):
-            pyro.sample(f"y_{i}", dist.Normal(0.0, sds[i]), obs=data[i])
-
-    def by_hand() -> None:
-        pyro.sample("x", dist.Normal(0.0, 1.0))
-        sd = pyro.sample("sd_0", dist.LogNormal(0.0, 1.0))
-        if keep_dist:
-            pyro.sample("sd_1", dist.LogNormal(0.1, 1.0), obs=sd)
-        for i in range(2):
-            pyro.sample(f"y_{i}", dist.Normal(0.0, sd), obs=data[i])
-
-    return equalize(free, "sd_.*", keep_dist=keep_dist), by_hand
-
-
-@pytest.mark.parametrize("keep_dist", [False, True])
-@pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
-class TestEqualized:
-    def test_only_owners_have_parameters(self, make: Any, keep_dist: bool) -> None:
-        model, _ = tied_pair(keep_dist)
-        guide = make(model)
-        assert sorted(guide()) == ["sd_0", "x"]
-        assert sorted(guide.median()) == ["sd_0", "x"]
-        assert sorted(guide.quantiles([0.5])) == ["sd_0", "x"]
-        assert not any("sd_1" in name for name in guide.state_dict())
-
-    def test_losses_and_gradients_are_those_of_its_twin(self, make: Any, keep_dist: bool) -> None:
-        results = []
-        for model in tied_pair(keep_dist):
-            pyro.clear_param_store()
-            pyro.set_rng_seed(1)
-            guide = make(model)
-            guide()
-            pyro.set_rng_seed(2)
-            loss = Trace_ELBO(num_particles=3).differentiable_loss(model, guide)
-            loss.backward()
-            gradients = {name: p.grad for name, p in guide.named_parameters()}
-            results.append({"loss": loss, **gradients})
-        assert_close(results[0], results[1])
 
 
 @pytest.mark.parametrize("make", [AutoNormal, auto_list])

@@ -1,0 +1,174 @@
+"""Every objective, guide and driver treats an equalized model like its hand-tied twin."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import pyro
+from pyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer.autoguide import AutoCallable, AutoDelta, AutoGuide, AutoGuideList, AutoNormal
+from pyro.optim import Adam
+from pyro.poutine.equalized import equalized_sites
+from pyro.poutine.handlers import block
+from tests.equalized import PAIRS, Pair, Program, assert_equalized_like_handwritten, facts_of_run
+from tests.helpers import assert_close, trace_of
+
+
+def auto_list(model: Program) -> AutoGuideList:
+    """A point for the first latent site, normal laws for the others."""
+    first = next(name for name, _ in latents_of(model))
+    guide = AutoGuideList(model)
+    guide.append(AutoDelta(block(model, expose=[first])))
+    guide.append(AutoNormal(block(model, hide=[first])))
+    return guide
+
+
+def auto_callable(model: Program) -> AutoGuideList:
+    """A function of the user's own for the first latent site."""
+    first, site = next(latents_of(model))
+    loc = site["value"].detach()
+
+    def point() -> dict[str, Any]:
+        law = pyro.distributions.Delta(pyro.param("loc", loc), event_dim=site["fn"].event_dim)
+        return {first: pyro.sample(first, law.expand(site["fn"].batch_shape))}
+
+    guide = AutoGuideList(model)
+    guide.append(AutoCallable(model, point))
+    guide.append(AutoDelta(block(model, hide=[first])))
+    return guide
+
+
+def latents_of(model: Program) -> Any:
+    return (
+        (name, site)
+        for name, site in trace_of(model).iter_stochastic_nodes()
+        if not hasattr(site["fn"], "is_plate_index")
+    )
+
+
+GUIDES: dict[str, Callable[[Program], AutoGuide]] = {
+    "AutoDelta": AutoDelta,
+    "AutoNormal": AutoNormal,
+    "AutoGuideList": auto_list,
+}
+OBJECTIVES: dict[str, Callable[[], Any]] = {
+    "Trace_ELBO": lambda: Trace_ELBO(num_particles=2),
+    "Trace_ELBO, vectorised": lambda: Trace_ELBO(num_particles=2, vectorize_particles=True),
+    "TraceMeanField_ELBO": lambda: TraceMeanField_ELBO(num_particles=2),
+}
+EVERY_PAIR = pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
+EVERY_GUIDE = pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
+EVERY_OBJECTIVE = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=list(OBJECTIVES))
+
+
+@EVERY_PAIR
+def test_a_run_is_that_of_the_twin(pair: Pair) -> None:
+    assert_equalized_like_handwritten(pair.tied, pair.twin, facts_of_run)
+
+
+@EVERY_PAIR
+def test_the_pair_ties_what_it_says(pair: Pair) -> None:
+    groups = equalized_sites(trace_of(pair.tied))
+    assert sorted(itertools.chain(*groups.values())) == sorted(pair.members)
+    assert [name for name, _ in latents_of(pair.tied)] == pair.latents
+
+
+def loss_and_gradients(make: Any, objective: Any) -> Callable[[Program], Any]:
+    def ask(model: Program) -> dict[str, Any]:
+        guide = make(model)
+        guide()
+        loss = objective().differentiable_loss(model, guide)
+        loss.backward()
+        store = dict(pyro.get_param_store().named_parameters())
+        gradients = {name: parameter.grad for name, parameter in store.items()}
+        return {"loss": loss, "gradients": gradients}
+
+    return ask
+
+
+@EVERY_OBJECTIVE
+@EVERY_GUIDE
+@EVERY_PAIR
+def test_losses_and_gradients(pair: Pair, make: Any, objective: Any) -> None:
+    assert_equalized_like_handwritten(pair.tied, pair.twin, loss_and_gradients(make, objective))
+
+
+@EVERY_GUIDE
+@EVERY_PAIR
+def test_a_guide_knows_the_owners_alone(pair: Pair, make: Any) -> None:
+    def ask(model: Program) -> Any:
+        guide = make(model)
+        values = guide()
+        assert sorted(values) == sorted(pair.latents)
+        medians, quantiles = guide.median(), guide.quantiles([0.1, 0.9])
+        assert sorted(medians) == sorted(quantiles) == sorted(pair.latents)
+        assert not any(member in name for name in guide.state_dict() for member in pair.members)
+        return values, medians, quantiles, guide.state_dict()
+
+    assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if "vectors" not in name])
+def test_a_guide_of_ones_own_joins_in(name: str) -> None:
+    pair = PAIRS[name]
+
+    def ask(model: Program) -> Any:
+        guide = auto_callable(model)
+        svi = SVI(model, guide, Adam({"lr": 0.1}), Trace_ELBO())
+        return torch.tensor([svi.step() for _ in range(3)]), guide()
+
+    assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
+
+
+@EVERY_OBJECTIVE
+@EVERY_GUIDE
+@pytest.mark.parametrize("name", ["one std, kept in plates", "one parameter"])
+def test_a_fit_that_is_saved_and_gone_on_with(
+    name: str, make: Any, objective: Any, tmp_path: Path
+) -> None:
+    """Some steps, the store through a file to a fresh guide, and some steps more."""
+    pair, store = PAIRS[name], pyro.get_param_store()
+
+    def fit(model: Program) -> list[float]:
+        svi = SVI(model, make(model), Adam({"lr": 0.1}), objective())
+        return [svi.step() for _ in range(5)]
+
+    def ask(model: Program) -> Any:
+        losses = fit(model)
+        before = {name: value.detach() for name, value in store.items()}
+        store.save(str(tmp_path / "store.pt"))
+        store.clear()
+        store.load(str(tmp_path / "store.pt"))
+        assert_close(dict(store.items()), before)
+        assert not any(member in name for name in before for member in pair.members)
+        losses += fit(model)
+        return torch.tensor(losses), dict(store.items())
+
+    assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("source", ["prior", "guide", "samples"])
+@EVERY_PAIR
+def test_predictions_show_every_site(pair: Pair, source: str, parallel: bool) -> None:
+    def ask(model: Program) -> Any:
+        guide = AutoNormal(model)
+        guide()
+        with torch.no_grad():
+            draws = [guide() for _ in range(4)]
+        samples = {name: torch.stack([draw[name] for draw in draws]) for name in pair.latents}
+        options: dict[str, Any] = {
+            "prior": {"num_samples": 4},
+            "guide": {"guide": guide, "num_samples": 4},
+            "samples": {"posterior_samples": samples},
+        }[source]
+        predict = Predictive(model, return_sites=None, parallel=parallel, **options)
+        found = predict()
+        assert {*pair.latents, *(m for m in pair.members if "scale" not in m)} <= set(found)
+        return dict(sorted(found.items()))
+
+    assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
