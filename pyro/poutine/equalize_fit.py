@@ -11,6 +11,7 @@ import torch
 
 from pyro._foundation.validation import is_validation_enabled
 from pyro.ops.shapes import broadcast_shape
+from pyro.poutine.sites import site_is_factor, site_is_subsample
 
 
 class Owner(NamedTuple):
@@ -30,6 +31,26 @@ def owner_of(msg: Any) -> Owner:
     """Note a message as the owner of a group, before it has its value."""
     keys = ("name", "type", "fn", "cond_indep_stack", "args", "kwargs")
     return Owner(*(msg[key] for key in keys))
+
+
+def hindrance(msg: Any, is_named: bool, may_own: bool) -> str | None:
+    """Say why a site that belongs to a group by its name cannot join it; None where it can.
+
+    :param msg: a sample message.
+    :param is_named: whether the group names the site itself, not by a pattern.
+    :param may_own: whether the value that the group shares would be the site's own.
+    """
+    infer = msg["infer"] or {}
+    if tied_to := infer.get("_equalized"):
+        can_own = may_own and is_named
+        return None if can_own else f"it is tied to {tied_to!r} by another equalize()"
+    if site_is_subsample(msg):
+        return "it holds the indices of a plate"
+    if site_is_factor(msg):
+        return "it is a factor and has no value"
+    if infer.get("_deterministic") and not may_own:
+        return "its value is determined by other sites"
+    return None
 
 
 def shared_value(msg: Any, owner: Owner) -> Any:

@@ -10,6 +10,7 @@ from pyro._foundation.validation import is_validation_enabled
 from pyro.distributions.delta import Delta
 from pyro.poutine.equalize_fit import (
     Owner,
+    hindrance,
     oddities,
     owner_of,
     refuse_other_value,
@@ -25,7 +26,6 @@ from pyro.poutine.equalize_groups import (
 )
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_PARAM_STORE
-from pyro.poutine.sites import site_is_factor, site_is_subsample
 
 # What this room imports a released pyro-ppl has too, if elsewhere: it can be put into one, with
 # the two equalize rooms below it.
@@ -158,30 +158,19 @@ class EqualizeMessenger(Messenger):
 
     def _may_tie(self, msg: Any, group: Group) -> bool:
         """Leave out what no pattern means: plates, factors, and what has a value already."""
-        owner = self._run.owners.get(id(group))
-        may_own = owner is None or owner.name == msg["name"]
-        is_partly_observed = False
-        infer = msg["infer"] or {}
-        if infer.get("_equalized"):
-            reason = f"it is tied to {infer['_equalized']!r} by another equalize()"
-            if may_own and group.names(msg["name"]):
-                return True
-            if owner is not None and owner.name == infer["_equalized"]:
-                self._run.tied.add(id(group))
-                return False
-        elif site_is_subsample(msg):
-            reason = "it holds the indices of a plate"
-        elif site_is_factor(msg):
-            reason = "it is a factor and has no value"
-        elif infer.get("_deterministic") and not may_own:
-            reason = "its value is determined by other sites"
-            if is_partly_observed := f"{msg['name']}_unobserved" in self._sample_groups:
-                reason = "it is partly observed with obs_mask"
-        else:
+        name, owner = msg["name"], self._run.owners.get(id(group))
+        if owner is not None and owner.name == (msg["infer"] or {}).get("_equalized"):
+            self._run.tied.add(id(group))  # by a handler inside
+            return False
+        is_named = group.names(name)
+        reason = hindrance(msg, is_named, owner is None or owner.name == name)
+        if reason is None:
             return True
-        if group.names(msg["name"]) or is_partly_observed:
+        if is_partly_observed := f"{name}_unobserved" in self._sample_groups:
+            reason = "it is partly observed with obs_mask"
+        if is_named or is_partly_observed:
             raise ValueError(
-                f"At site {msg['name']!r}: {reason}, so it cannot be equalized"
+                f"At site {name!r}: {reason}, so it cannot be equalized"
                 + (f" to {owner.name!r}." if owner else ".")
                 + " Name the sites that the model draws."
             )
