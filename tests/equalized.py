@@ -28,16 +28,27 @@ LOCS = {"dogs": 0.0, "cats": 0.2, "newts": -0.1}  # of the priors, which tell th
 class Pair(NamedTuple):
     """An equalized model and one that a person would have written for the same purpose.
 
-    :param tied: the equalized model.
+    :param free: the model before its sites are tied.
+    :param ties: the options of ``equalize`` that tie them.
     :param twin: the model with its sites tied by hand.
-    :param latents: the names of the latent sites, the same in both.
+    :param latents: the names of the latent sites, the same in the equalized model and its twin.
     :param members: the names of the sites that are tied to others.
     """
 
-    tied: Program
+    free: Program
+    ties: dict[str, Any]
     twin: Program
     latents: list[str]
     members: list[str]
+
+    @property
+    def tied(self) -> Program:
+        """The equalized model."""
+        return self.tie(self.free)
+
+    def tie(self, model: Program) -> Program:
+        """Equalizes a model that has the sites of the free one."""
+        return poutine.equalize(model, **self.ties)
 
 
 def assert_equalized_like_handwritten(
@@ -129,7 +140,8 @@ def _one_std(keep_dist: bool, plated: bool) -> Pair:
         return total
 
     return Pair(
-        poutine.equalize(free, ".+_std", keep_dist=keep_dist),
+        free,
+        {"sites": ".+_std", "keep_dist": keep_dist},
         by_hand,
         ["dogs_mean", "dogs_std", "cats_mean", "newts_mean"],
         ["cats_std", "newts_std"],
@@ -155,7 +167,8 @@ def _one_parameter() -> Pair:
         return model
 
     return Pair(
-        poutine.equalize(program(lambda name: f"{name}_scale"), ".+_scale", "param"),
+        program(lambda name: f"{name}_scale"),
+        {"sites": ".+_scale", "type": "param"},
         program(lambda name: "dogs_scale"),
         ["dogs_mean", "cats_mean", "newts_mean"],
         ["cats_scale", "newts_scale"],
@@ -196,9 +209,8 @@ def _vectors_in_two_groups(keep_dist: bool) -> Pair:
         return torch.as_tensor(x + w)
 
     groups = {"location": r"x\d", "weights": ["w0", "w1"]}
-    return Pair(
-        poutine.equalize(free, groups, keep_dist=keep_dist), by_hand, ["x0", "w0"], ["x1", "w1"]
-    )
+    ties = {"sites": groups, "keep_dist": keep_dist}
+    return Pair(free, ties, by_hand, ["x0", "w0"], ["x1", "w1"])
 
 
 PAIRS: dict[str, Pair] = {

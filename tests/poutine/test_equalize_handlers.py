@@ -1,0 +1,64 @@
+"""Every handler, around equalize and inside of it, does what it does to the hand-tied twin."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import pyro
+import pyro.distributions as dist
+import pyro.poutine as poutine
+from pyro.poutine import handlers
+from tests.equalized import PAIRS, Pair, assert_equalized_like_handwritten, facts_of_run
+from tests.helpers import trace_of
+
+TWO = torch.tensor(2.0)
+
+
+def a_record() -> poutine.Trace:
+    """A run of guide-like sites: one owner of each pair, at values of their shapes."""
+    laws = {
+        "dogs_std": dist.Delta(TWO),
+        "dogs_mean": dist.Delta(-TWO),
+        "x0": dist.Delta(torch.ones(3, 2), event_dim=1),
+    }
+    return trace_of(lambda: [pyro.sample(name, law) for name, law in laws.items()])
+
+
+# By handler: its options, for models with the sites of the pairs.
+OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "block": lambda: {"hide": ["cats_mean", "y0"]},
+    "broadcast": dict,
+    "condition": lambda: {"data": {"dogs_std": TWO, "x0": torch.ones(3, 2), "dogs_mean": -TWO}},
+    "infer_config": lambda: {"config_fn": lambda site: {"hint": 1}},
+    "mask": lambda: {"mask": torch.tensor(False)},
+    "replay": lambda: {"trace": a_record()},
+    "scale": lambda: {"scale": 0.5},
+    "seed": lambda: {"rng_seed": 7},
+    "substitute": lambda: {"data": {"dogs_scale": torch.tensor(0.7)}},
+    "trace": dict,
+    "equalize": lambda: {"sites": ["dogs_mean", "newts_mean"]},
+}
+
+
+def test_every_handler_is_here() -> None:
+    assert set(OPTIONS) == set(handlers.HANDLERS)
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
+@pytest.mark.parametrize("name", handlers.HANDLERS)
+@pytest.mark.parametrize("inside", [False, True], ids=["around equalize", "inside equalize"])
+@pytest.mark.filterwarnings("ignore:In equalize:UserWarning", "ignore:substitute")
+def test_a_handler_treats_an_equalized_model_like_its_twin(
+    name: str, pair: Pair, inside: bool
+) -> None:
+    handler = getattr(poutine, name)
+
+    handled = handler(pair.twin, **OPTIONS[name]())
+    tied = (
+        pair.tie(handler(pair.free, **OPTIONS[name]()))
+        if inside
+        else handler(pair.tied, **OPTIONS[name]())
+    )
+    assert_equalized_like_handwritten(tied, handled, facts_of_run)
