@@ -1,12 +1,18 @@
 """What the plates around a site ask of its shapes."""
 
 from collections.abc import Mapping
+from itertools import permutations
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from pyro._foundation.errors import site_error
 from pyro.poutine.runtime import Message
+from pyro.poutine.sites import Site, site_is_deterministic
+
+Frames = dict[Any, Any]  # the plates around a site by their dims
+NO_RECORD: Mapping[str, Site] = MappingProxyType({})
 
 
 def broadcast_to_plates(msg: Message) -> None:
@@ -43,16 +49,31 @@ def _mismatch(msg: Message, frame: Any, actual: int) -> ValueError:
     )
 
 
-def check_density_shape(site: Mapping[str, Any], log_prob: torch.Tensor) -> None:
+def check_density_shape(
+    site: Site, log_prob: torch.Tensor, record: Mapping[str, Site] = NO_RECORD
+) -> None:
     """Refuse a density whose shape contradicts the plates around the site.
 
     :param site: the site, for its plates.
     :param log_prob: its log density, element by element.
-    :raises ValueError: where a plate's dimension has another size than the plate, or where an
-        element of a plate would be counted more than once.
+    :param record: the run that the site is part of, where it is known: a batch of values that a
+        handler gave to another site is no mistake of this one's.
+    :raises ValueError: where a plate's dimension has another size than the plate, or where elements
+        would be counted more than once: ``n`` values against a column ``(n, 1)`` make ``(n, n)``.
     """
-    frames = {frame.dim: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     shape = log_prob.shape
+    if not shape:
+        return
+    frames = {frame.dim: frame for frame in site["cond_indep_stack"] if frame.vectorized}
+    _check_dims(site, shape, frames)
+    if _batch_of_value(site) != shape and not site_is_deterministic(site):
+        pair = _squared_dims(site, shape, frames)
+        if pair is not None and not _comes_in_batches(site, pair[0], shape, record):
+            raise _squared(site, shape, frames, *pair)
+
+
+def _check_dims(site: Site, shape: torch.Size, frames: Frames) -> None:
+    """Refuse a dim that has another size than its plate, or lies right of one without a plate."""
     for dim in range(-1, max(min(frames, default=0), -len(shape)) - 1, -1):
         size, frame = shape[dim], frames.get(dim)
         if frame is None:
@@ -74,7 +95,87 @@ def check_density_shape(site: Mapping[str, Any], log_prob: torch.Tensor) -> None
             )
 
 
-def check_value_shape(site: Mapping[str, Any]) -> None:
+def _batch_of_value(site: Site) -> torch.Size | None:
+    """Return the value's shape without the event's dims; None where law or value has no shape."""
+    shape, event_dim = getattr(site["value"], "shape", None), getattr(site["fn"], "event_dim", None)
+    return None if shape is None or event_dim is None else shape[: len(shape) - event_dim]
+
+
+def _factors(site: Site) -> dict[str, tuple[int, ...]]:
+    """Return the batch shapes of all that a site's density is made of."""
+    shapes = {"value": _batch_of_value(site), "law": getattr(site["fn"], "batch_shape", None)}
+    weights = {key: getattr(site[key], "shape", None) for key in ("mask", "scale")}
+    return {
+        what: tuple(shape) for what, shape in {**shapes, **weights}.items() if shape is not None
+    }
+
+
+def _squared_dims(site: Site, shape: torch.Size, frames: Frames) -> tuple[int, int] | None:
+    """Find two dims of one size, a free one first, of which the density is an outer product.
+
+    A free dim belongs to no plate and is not enumerated. A plate stretches every law over its dim,
+    so inside it the value alone tells: an ``n`` by ``n`` density of fewer values counts some of
+    them ``n`` times. Where the law was not stretched, it may be a batch that knows both dims.
+    """
+    factors = _factors(site)
+    if "value" not in factors or "law" not in factors:
+        return None
+    enumerated = (site["infer"] or {}).get("_dim_to_id", ())
+    dims = [d for d in range(-len(shape), 0) if shape[d] > 1 and d not in enumerated]
+    for free, other in permutations(dims, 2):
+        if free in frames or shape[free] != shape[other]:
+            continue
+        stretched = other in frames and frames[other].size == shape[other]
+        tells = [factors["value"]] if stretched else factors.values()
+        if all(1 in (_size_at(batch, free), _size_at(batch, other)) for batch in tells):
+            return free, other
+    return None
+
+
+def _size_at(shape: tuple[int, ...], dim: int) -> int:
+    return shape[dim] if len(shape) >= -dim else 1
+
+
+def _comes_in_batches(site: Site, free: int, shape: torch.Size, record: Mapping[str, Site]) -> bool:
+    """Tell whether values given to another site of the run, say posterior draws, fill a free dim.
+
+    Such a value has the dim while its law has not, and has all elements of the plates around it.
+    """
+    for node in record.values():
+        if node is site or node["type"] != "sample":
+            continue
+        batches = _factors(node)
+        value, law = batches.get("value", ()), batches.get("law", ())
+        if _size_at(value, free) == shape[free] != _size_at(law, free) and all(
+            frame.dim is None or _size_at(value, frame.dim) == frame.size
+            for frame in node["cond_indep_stack"]
+        ):
+            return True
+    return False
+
+
+def _squared(site: Site, shape: torch.Size, frames: Frames, free: int, other: int) -> ValueError:
+    factors = _factors(site)
+    shapes = [f"its {what} {batch}" for what, batch in factors.items() if what != "value" and batch]
+    wide = [what for what, batch in factors.items() if _size_at(batch, free) > 1]
+    frame = frames.get(other)
+    where = (
+        f"with dim {other}"
+        if frame is None
+        else f"with plate {frame.name!r} (dim={frame.dim}, size={frame.size})"
+    )
+    return site_error(
+        site["name"],
+        f"value has shape {tuple(site['value'].shape)}, {', '.join(shapes)}, its log density "
+        f"{tuple(shape)}: elements would be counted {shape[free]} times, along dim {free}, which "
+        f"belongs to no plate around it{_describe_plates(site)}",
+        f"Line up the {' and the '.join(wide)} {where}: a column (n, 1) becomes (n,) by "
+        f".squeeze(-1). If dim {free} is meant, say what it is: .to_event(1) makes it part of one "
+        f"event, pyro.plate(name, {shape[free]}, dim={free}) a batch.",
+    )
+
+
+def check_value_shape(site: Site) -> None:
     """Refuse a value that has another number of elements than a plate around its site.
 
     :param site: the site.
@@ -94,6 +195,6 @@ def check_value_shape(site: Mapping[str, Any]) -> None:
             )
 
 
-def _describe_plates(site: Mapping[str, Any]) -> str:
+def _describe_plates(site: Site) -> str:
     plates = [f"{f.name!r} (dim={f.dim}, size={f.size})" for f in site["cond_indep_stack"]]
     return f"; the plates are {', '.join(plates)}" if plates else ""

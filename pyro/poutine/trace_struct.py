@@ -163,7 +163,7 @@ class Trace:
         """
         for name, site in self.nodes.items():
             if site_is_sample(site) and site_filter(name, site):
-                score_site(site)
+                score_site(site, self.nodes)
 
     def log_prob_sum(self, site_filter: SiteFilter = allow_all_sites) -> torch.Tensor | float:
         """Return the log density of the run, ``sum_i s_i * m_i * log p_i(x_i)``.
@@ -174,7 +174,7 @@ class Trace:
         """
         total: torch.Tensor | float = 0.0
         for site in self._sample_sites(site_filter):
-            term = score_total(site)
+            term = score_total(site, self.nodes)
             total = term if isinstance(total, float) else total + term
         return total
 
@@ -182,7 +182,7 @@ class Trace:
         """Compute every sample site's parts of a score-function gradient estimate."""
         for site in self.nodes.values():
             if site_is_sample(site):
-                score_parts_of(site)
+                score_parts_of(site, self.nodes)
 
     def detach_(self) -> None:
         """Cut the values of the sites that were drawn from the graph, in place."""
