@@ -130,8 +130,13 @@ class IndepMessenger(Messenger):
     def __iter__(self) -> Iterator[Any]:
         """Run the elements one after the other; sites inside need a name for each.
 
-        :raises ValueError: where the plate was given a batch dimension or is active already.
+        :raises ValueError: where the plate was given a batch dimension or no size, or is active
+            already.
         """
+        if self.size == -1:
+            raise site_error(
+                self.name, "a plate without a size cannot be iterated over", "Give its size."
+            )
         if self._wanted_dim is not None or self.frame is not None:
             raise site_error(
                 self.name,

@@ -58,11 +58,13 @@ class SubsampleMessenger(IndepMessenger):
     :param name: the plate's name; its indices are a sample site of that name.
     :param size: the number of elements; without it nothing is known of the plate but its name.
     :param subsample_size: how many elements to draw at random.
-    :param subsample: the indices to use instead of drawing them.
+    :param subsample: the indices to use instead of drawing them, in a tensor, an array, a list, a
+        range or a slice.
     :param dim: the batch dimension, a negative number; the rightmost free one if None.
     :param use_cuda: an older way to say ``device``.
     :param device: where the indices live.
-    :raises ValueError: where the sizes are no positive integers or do not fit each other.
+    :raises ValueError: where the sizes are no positive integers or do not fit each other, or the
+        indices are no integers.
 
     Source: Hoffman et al. 2013, *Stochastic Variational Inference*, JMLR 14(4).
     """
@@ -78,6 +80,7 @@ class SubsampleMessenger(IndepMessenger):
         device: Any = None,
     ) -> None:
         super().__init__(name, size, dim, device)
+        self._in_order: bool | None = None  # found out by whoever needs it
         if size is None:
             if subsample_size is not None or subsample is not None:
                 raise site_error(
@@ -103,7 +106,9 @@ class SubsampleMessenger(IndepMessenger):
             self.subsample_size = self.size
             return
         law = _Subsample(self.size, wanted, use_cuda, self.device)
-        self._indices = emit(new_message("sample", self.name, law, value=subsample))
+        given = None if subsample is None else self._as_indices(subsample)
+        msg = new_message("sample", self.name, law, value=given)
+        self._indices = self._as_indices(emit(msg))
         self.subsample_size = len(self._indices)
         if wanted is not None and wanted != self.subsample_size:
             raise site_error(
@@ -111,8 +116,33 @@ class SubsampleMessenger(IndepMessenger):
                 f"subsample_size is {wanted}, but there are {self.subsample_size} indices",
                 "Use the same subsample_size in the model and in the guide.",
             )
-        if subsample is not None or wanted is None and self.subsample_size != self.size:
+        is_drawn = given is None and not msg["is_observed"]
+        if not is_drawn or wanted is None and self.subsample_size != self.size:
             self._check_indices()
+
+    def _as_indices(self, given: Any) -> torch.Tensor:
+        """Return what a user or a handler gave as indices as a vector of integers."""
+        if isinstance(given, slice):
+            given = range(*given.indices(self.size))
+        indices: torch.Tensor = (
+            given if isinstance(given, torch.Tensor) else torch.as_tensor(given, device=self.device)
+        )
+        if indices.dtype is torch.int64 and indices.dim() == 1 or indices.numel() == 0:
+            return indices
+        if indices.dtype is torch.bool:
+            raise site_error(
+                self.name,
+                f"subsample must hold indices of elements, got {tuple(indices.shape)} bools",
+                "Write mask.nonzero()[:, 0].",
+            )
+        if indices.dim() != 1 or indices.is_floating_point() or indices.is_complex():
+            raise site_error(
+                self.name,
+                f"subsample must be a vector of integers, got shape {tuple(indices.shape)} "
+                f"and {indices.dtype}",
+                "Give indices in a tensor, list, range or slice.",
+            )
+        return indices
 
     def _check_indices(self) -> None:
         if not self.subsample_size:
@@ -121,7 +151,7 @@ class SubsampleMessenger(IndepMessenger):
             )
         if not is_validation_enabled():
             return
-        for index in torch.aminmax(torch.as_tensor(self._indices)):
+        for index in torch.aminmax(self._indices):
             if not 0 <= index < self.size:
                 raise site_error(
                     self.name, f"index {int(index)} is outside of a plate of size {self.size}"
@@ -130,6 +160,16 @@ class SubsampleMessenger(IndepMessenger):
     @property
     def _running_size(self) -> int:
         return self.subsample_size
+
+    @property
+    def _runs_all_in_order(self) -> bool:
+        """Whether to select the elements that run would change nothing."""
+        if self.subsample_size != self.size:
+            return False
+        if self._in_order is None:
+            given = self._indices
+            self._in_order = given is None or given.tolist() == list(range(self.size))
+        return self._in_order
 
     def _process_message(self, msg: Message) -> None:
         msg["cond_indep_stack"] = (self.frame, *msg["cond_indep_stack"])
@@ -148,6 +188,19 @@ class SubsampleMessenger(IndepMessenger):
         if event_dim is None or self.dim is None or self.size == -1:
             return
         value = msg["value"]
+        if not isinstance(value, torch.Tensor):
+            raise site_error(
+                msg["name"],
+                f"only a tensor can be subsampled, got a {type(value).__name__}",
+                "Use torch.as_tensor(data).",
+                TypeError,
+            )
+        if event_dim < 0:
+            raise site_error(
+                msg["name"],
+                f"event_dim must not be negative, got {event_dim}",
+                "It counts the dimensions of one element.",
+            )
         dim = self.dim - event_dim
         if value.dim() < -dim or value.shape[dim] == 1:
             return
@@ -162,10 +215,10 @@ class SubsampleMessenger(IndepMessenger):
                 "event_dim that it has.",
             )
         indices = None
-        if self.subsample_size < self.size:
-            indices = torch.as_tensor(self.indices, device=value.device)
+        if not self._runs_all_in_order:
+            indices = self.indices.to(value.device)
             msg["value"] = value.index_select(dim, indices)
-        if msg["type"] == "param":
+        if hasattr(value, "unconstrained"):  # a parameter's own value, which no handler replaced
             msg["value"].unconstrained = value.unconstrained
             _note_subsample(value.unconstrained(), dim, indices)
 
