@@ -9,7 +9,7 @@ import torch
 
 from pyro._foundation.errors import site_error
 from pyro.poutine.runtime import Message
-from pyro.poutine.sites import Site, site_is_deterministic
+from pyro.poutine.sites import Site, site_is_deterministic, site_is_subsample
 
 Frames = dict[Any, Any]  # the plates around a site by their dims
 NO_RECORD: Mapping[str, Site] = MappingProxyType({})
@@ -62,7 +62,7 @@ def check_density_shape(
         would be counted more than once: ``n`` values against a column ``(n, 1)`` make ``(n, n)``.
     """
     shape = log_prob.shape
-    if not shape:
+    if not shape or site_is_subsample(site):
         return
     frames = {frame.dim: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     _check_dims(site, shape, frames)
