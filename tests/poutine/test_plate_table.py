@@ -21,8 +21,8 @@ import pyro.poutine as poutine
 from pyro.infer import Predictive, Trace_ELBO
 from pyro.poutine.indep_messenger import IndepMessenger
 from pyro.poutine.plate_messenger import block_plate
-from pyro.poutine.subsample_messenger import SubsampleMessenger
 from pyro.poutine.sites import site_is_latent
+from pyro.poutine.subsample_messenger import SubsampleMessenger
 from tests.helpers import assert_close, trace_of
 from tests.poutine.models import refused, value_of
 
