@@ -1,6 +1,7 @@
 """The table of a trace's shapes, for whoever debugs a model."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 Cells = tuple[str, list[str], list[str] | None]  # label, batch cells, event cells (None: no bar)
@@ -50,15 +51,20 @@ def _cells(shape: Any) -> list[str]:
 
 
 def _align(rows: list[Cells]) -> str:
+    """Lay out cells in columns, which those up to the bar fill from the right, the rest from it."""
+    heads = [batch if event is None else [*batch, "|"] for _, batch, event in rows]
     label_width = max(len(label) for label, _, _ in rows)
-    depth = max(len(batch) for _, batch, _ in rows)
-    width = max(
-        (len(cell) for _, batch, event in rows for cell in batch + (event or [])), default=1
-    )
+    head_widths = _widths([head[::-1] for head in heads])[::-1]
+    event_widths = _widths([event or [] for _, _, event in rows])
     lines = []
-    for label, batch, event in rows:
-        cells = [""] * (depth - len(batch)) + batch
-        tail = [] if event is None else ["|", *(cell.rjust(width) for cell in event)]
-        line = " ".join([label.rjust(label_width), *(cell.rjust(width) for cell in cells), *tail])
-        lines.append(line.rstrip())
+    for (label, _, event), head in zip(rows, heads, strict=True):
+        padded = [""] * (len(head_widths) - len(head)) + head
+        cells = [label.rjust(label_width), *map(str.rjust, padded, head_widths)]
+        cells += map(str.rjust, event or [], event_widths)
+        lines.append(" ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _widths(rows: list[list[str]]) -> list[int]:
+    """Return the width of each column of left-aligned rows."""
+    return [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]

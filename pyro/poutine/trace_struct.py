@@ -9,7 +9,7 @@ from pyro._foundation.errors import DuplicateSiteError, site_error
 from pyro.poutine.log_density import score_parts_of, score_site, score_total
 from pyro.poutine.runtime import Message
 from pyro.poutine.shape_table import format_shape_table
-from pyro.poutine.sites import site_is_latent, site_is_sample, site_is_subsample
+from pyro.poutine.sites import site_is_sample, site_is_subsample
 
 Node = dict[str, Any]
 SiteFilter = Callable[[str, Node], bool]
@@ -97,9 +97,16 @@ class Trace:
 
         :param site1: the name of the earlier site.
         :param site2: the name of the later site, which may depend on it.
+        :raises KeyError: where the trace has no site of either name.
         """
+        for name in (site1, site2):
+            self._check_known(name)
         self._succ.setdefault(site1, set()).add(site2)
         self._pred.setdefault(site2, set()).add(site1)
+
+    def _check_known(self, name: str) -> None:
+        if name not in self.nodes:
+            raise KeyError(f"The trace has no site {name!r}.")
 
     @property
     def edges(self) -> list[tuple[str, str]]:
@@ -115,8 +122,7 @@ class Trace:
         return self._ordered(self._pred, site_name)
 
     def _ordered(self, neighbours: dict[str, set[str]], name: str) -> list[str]:
-        if name not in self.nodes:
-            raise KeyError(f"The trace has no site {name!r}.")
+        self._check_known(name)
         near = neighbours.get(name)
         return [other for other in self.nodes if other in near] if near else []
 
@@ -185,9 +191,9 @@ class Trace:
                 score_parts_of(site, self.nodes)
 
     def detach_(self) -> None:
-        """Cut the values of the sites that were drawn from the graph, in place."""
+        """Cut the values of all sample sites from the graph, in place."""
         for site in self.nodes.values():
-            if site_is_latent(site):
+            if site_is_sample(site) and isinstance(site["value"], torch.Tensor):
                 site["value"] = site["value"].detach()
 
     @property

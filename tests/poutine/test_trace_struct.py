@@ -92,17 +92,21 @@ def test_score_parts() -> None:
     assert discrete.entropy_term == 0
 
 
-def test_detaching_cuts_drawn_values_only() -> None:
+def test_detaching_cuts_every_sample_site() -> None:
+    """Given values too: a tied site's would carry the gradient of its owner's."""
     loc = torch.tensor(0.0, requires_grad=True)
 
     def differentiable() -> None:
         x = pyro.sample("x", dist.Normal(loc, 1.0))
         pyro.deterministic("y", 2 * x)
+        pyro.sample("z", dist.Normal(0.0, 1.0), obs=loc)
+        pyro.sample("w", dist.Normal(0.0, 1.0), obs=1.5)
+        pyro.param("p", torch.tensor(1.0))
 
     record = trace_of(differentiable)
     record.detach_()
-    assert not value_of(record, "x").requires_grad
-    assert value_of(record, "y").requires_grad
+    assert [n for n in "xyzp" if value_of(record, n).requires_grad] == ["p"]
+    assert value_of(record, "w") == 1.5
 
 
 def test_a_copy_is_independent() -> None:
@@ -186,12 +190,36 @@ def test_the_edges_of_a_dense_trace() -> None:
     assert trace_of(plated).edges == []
 
 
+def test_edges_cross_vectorised_plates_but_not_iterations() -> None:
+    """The same pairs as those of the released Pyro; index sites have none."""
+
+    def crossing() -> None:
+        pyro.sample("a", dist.Normal(0.0, 1.0))
+        for i in pyro.plate("s", 2):
+            with pyro.plate(f"v{i}", 3):
+                pyro.sample(f"b{i}", dist.Normal(0.0, 1.0))
+                pyro.factor(f"f{i}", torch.tensor(0.0))
+            for j in pyro.plate(f"t{i}", 2):
+                pyro.deterministic(f"c{i}{j}", torch.tensor(1.0))
+
+    record = poutine.trace(crossing, graph_type="dense").get_trace()
+    inside = [(f"b{i}", f"f{i}") for i in "01"]
+    inside += [(f"{x}{i}", f"c{i}{j}") for x in "bf" for i in "01" for j in "01"]
+    outside = [("a", f"{x}{i}") for x in "bf" for i in "01"]
+    outside += [("a", f"c{i}{j}") for i in "01" for j in "01"]
+    assert set(record.edges) == {*inside, *outside} and len(record.edges) == len(set(record.edges))
+    order = record.topological_sort()
+    assert all(order.index(one) < order.index(other) for one, other in record.edges)
+    assert sorted(order) == sorted(record.nodes)
+
+
 def test_removing_a_node_removes_its_edges() -> None:
     record = poutine.trace(normals("abc"), graph_type="dense").get_trace()
     record.remove_node("b")
     assert record.edges == [("a", "c")]
-    with pytest.raises(KeyError, match="The trace has no site 'b'"):
-        record.successors("b")
+    for ask in (record.successors, record.predecessors, lambda b: record.add_edge("a", b)):
+        with pytest.raises(KeyError, match="The trace has no site 'b'"):
+            ask("b")
 
 
 def test_topological_order_honours_edges_against_the_run() -> None:
@@ -292,17 +320,45 @@ def test_the_table_of_shapes() -> None:
         " Param Sites:",
         "            p 2 3",
         "Sample Sites:",
-        "    rows dist     |",
-        "        value   4 |",
+        "    rows dist   |",
+        "        value 4 |",
     ]
     record.compute_log_prob()
     assert record.format_shapes("Title").splitlines()[-6:] == [
-        "       x dist   4 | 5",
-        "        value   4 | 5",
-        "     log_prob   4 |",
-        "       y dist     |",
-        "        value     |",
-        "     log_prob     |",
+        "       x dist 4 | 5",
+        "        value 4 | 5",
+        "     log_prob 4 |",
+        "       y dist   |",
+        "        value   |",
+        "     log_prob   |",
+    ]
+
+
+def test_columns_of_the_table_are_as_wide_as_they_must() -> None:
+    """The same lines as those of the released Pyro."""
+
+    def shaped() -> None:
+        pyro.param("p", torch.zeros(2, 3))
+        with pyro.plate("a", 3, subsample_size=2), pyro.plate("b", 12):
+            pyro.sample("x", dist.Dirichlet(torch.ones(5)).expand([3, 1, 2]))
+        pyro.factor("f", torch.tensor(1.0))
+        pyro.deterministic("d", torch.zeros(4, 100))
+
+    assert trace_of(shaped).format_shapes().splitlines() == [
+        "Trace Shapes:",
+        " Param Sites:",
+        "            p       2 3",
+        "Sample Sites:",
+        "       a dist         |",
+        "        value       2 |",
+        "       b dist         |",
+        "        value      12 |",
+        "       x dist 3 12  2 | 5",
+        "        value 3 12  2 | 5",
+        "       f dist         | 0",
+        "        value         | 0",
+        "       d dist         | 4 100",
+        "        value         | 4 100",
     ]
 
 
