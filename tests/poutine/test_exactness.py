@@ -378,7 +378,7 @@ def test_gradients_at_given_values_are_finite_differences(specimen: str, handler
         return total + 0 * sum(x.sum() for x in inputs)
 
     inputs = [leaf(x) for x in (*PARAMS.values(), *animal.values.values())]
-    assert torch.autograd.gradcheck(density, inputs, fast_mode=True)
+    assert torch.autograd.gradcheck(density, inputs, fast_mode=True, check_undefined_grad=False)
 
 
 @pytest.mark.parametrize(("specimen", "handler"), [p for p in PAIRS if ZOO[p[0]].pathwise])
@@ -390,7 +390,9 @@ def test_gradients_through_draws_are_finite_differences(specimen: str, handler: 
         seeded = poutine.seed(handled(animal, row, params), rng_seed=3)
         return trace_of(seeded).log_prob_sum() + 0 * sum(inputs)
 
-    assert torch.autograd.gradcheck(density, [leaf(x) for x in PARAMS.values()], fast_mode=True)
+    assert torch.autograd.gradcheck(
+        density, [leaf(x) for x in PARAMS.values()], fast_mode=True, check_undefined_grad=False
+    )
 
 
 def leaf(value: Tensor) -> Tensor:
