@@ -2,6 +2,7 @@
 
 import pyro.distributions
 import pyro.infer
+import pyro.infer.reparam
 import pyro.nn
 import pyro.optim
 import pyro.poutine as poutine
@@ -9,7 +10,7 @@ import pyro.settings as settings
 from pyro._version import __version__
 from pyro.infer.inspect import render_model
 from pyro.logger import log
-from pyro.poutine.handlers import condition
+from pyro.poutine.handlers import condition, do
 from pyro.primitives import (
     barrier,
     clear_param_store,
@@ -33,6 +34,7 @@ __all__ = [
     "clear_param_store",
     "condition",
     "deterministic",
+    "do",
     "enable_validation",
     "factor",
     "get_param_store",

@@ -93,6 +93,9 @@ FLOORS = {
     "6d guides": [
         "pyro.infer.autoguide.*",
     ],
+    "6e reparameterisations": [
+        "pyro.infer.reparam.*",
+    ],
 }
 
 # Every package `__init__` is a door too.

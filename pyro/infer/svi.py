@@ -14,6 +14,7 @@ from pyro.optim.optim import PyroOptim
 from pyro.poutine.handlers import replay, trace
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
+from pyro.poutine.sites import site_is_equalized
 from pyro.poutine.trace_struct import Trace
 
 Loss = Callable[..., Any]
@@ -28,7 +29,7 @@ class _ParamsRead(Messenger):
 
     def _pyro_post_param(self, msg: Message) -> None:
         name = msg["name"]
-        if name not in self.leaves:
+        if name not in self.leaves and not site_is_equalized(msg):  # its owner has the leaf
             self.leaves[name] = msg["value"].unconstrained()
 
 

@@ -30,6 +30,9 @@ from pyro.poutine.runtime import _PYRO_PARAM_STORE
 # What this room imports a released pyro-ppl has too, if elsewhere: it can be put into one, with
 # the two equalize rooms below it.
 
+# What a member was before it was tied; an intervention makes it that again.
+_OF_ITS_OWN = ("fn", "args", "kwargs", "is_observed", "value", "done")
+
 
 class _Run(threading.local):
     """What a handler knows of the run that a thread is in the midst of."""
@@ -193,8 +196,9 @@ class EqualizeMessenger(Messenger):
         self._run.under_way.remove(id(msg))
         _, group, owner, shared = self._under_way.pop(id(msg))
         if shared is not None:
-            refuse_other_value(msg, owner, shared)
-            msg["value"] = shared
+            if (msg["infer"] or {}).get("_equalized"):  # else an intervention has cut it out
+                refuse_other_value(msg, owner, shared)
+                msg["value"] = shared
             return
         self._run.owners[id(group)] = owner._replace(value=msg["value"], mask=msg["mask"])
         if group.latest_owner not in (None, owner.name):
@@ -224,8 +228,10 @@ class EqualizeMessenger(Messenger):
 
     def _observe(self, msg: Any, owner: Owner, value: Any) -> None:
         """Make evidence of a member, or without ``keep_dist`` a mere copy."""
-        if msg["is_observed"]:
+        is_computed = (msg["infer"] or {}).get("_reparameterized") == "drawn"
+        if msg["is_observed"] and not is_computed:
             refuse_other_value(msg, owner, value)
+        msg["untied"] = {key: msg[key] for key in _OF_ITS_OWN}
         msg["is_observed"] = True
         if self.keep_dist:
             return

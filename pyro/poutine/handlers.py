@@ -11,14 +11,18 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.condition_messenger import ConditionMessenger
+from pyro.poutine.do_messenger import DoMessenger
 from pyro.poutine.equalize_messenger import EqualizeMessenger
 from pyro.poutine.infer_config_messenger import InferConfigMessenger
+from pyro.poutine.lift_messenger import LiftMessenger
 from pyro.poutine.mask_messenger import MaskMessenger
+from pyro.poutine.reparam_messenger import Config, ReparamHandler, ReparamMessenger
 from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.scale_messenger import ScaleMessenger
 from pyro.poutine.seed_messenger import SeedMessenger
 from pyro.poutine.substitute_messenger import SubstituteMessenger
 from pyro.poutine.trace_messenger import TraceHandler, TraceMessenger
+from pyro.poutine.uncondition_messenger import UnconditionMessenger
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -116,17 +120,33 @@ class _Trace(Protocol):
     ) -> TraceMessenger: ...
 
 
+class _Reparam(Protocol):
+    """``reparam`` gives a model that knows the arguments of its call."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, fn: Callable[..., Any], config: Config) -> ReparamHandler: ...
+
+    @overload
+    def __call__(self, fn: None = None, *, config: Config) -> ReparamMessenger: ...
+
+
 block = _make_handler(BlockMessenger)("block")
 broadcast = _make_handler(BroadcastMessenger)("broadcast")
 condition = _make_handler(ConditionMessenger)("condition")
+do = _make_handler(DoMessenger)("do")
 equalize = _make_handler(EqualizeMessenger)("equalize")
 infer_config = _make_handler(InferConfigMessenger)("infer_config")
+lift = _make_handler(LiftMessenger)("lift")
 mask = _make_handler(MaskMessenger)("mask")
+reparam = cast(_Reparam, _make_handler(ReparamMessenger)("reparam"))
 replay = _make_handler(ReplayMessenger)("replay")
 scale = _make_handler(ScaleMessenger)("scale")
 seed = _make_handler(SeedMessenger)("seed")
 substitute = _make_handler(SubstituteMessenger)("substitute")
 trace = cast(_Trace, _make_handler(TraceMessenger)("trace"))
+uncondition = _make_handler(UnconditionMessenger)("uncondition")
 
 HANDLERS = sorted(name for name, value in vars().items() if hasattr(value, "messenger_class"))
 # Type checkers cannot follow this and take every public name, the handlers among them.

@@ -52,7 +52,9 @@ class InferDict(TypedDict, total=False):
     _enum_total: int
     _enumerate_dim: int
     _equalized: str
+    _intervened: bool
     _markov_scope: Any
+    _reparameterized: str
 
 
 class Message(TypedDict, total=False):
@@ -84,6 +86,7 @@ class Message(TypedDict, total=False):
     unscaled_log_prob: torch.Tensor
     score_parts: Any
     packed: Any
+    untied: dict[str, Any]
 
 
 class DimAllocator:

@@ -51,6 +51,28 @@ def site_is_equalized(site: Site) -> bool:
     return bool(_hints(site).get("_equalized"))
 
 
+def site_is_reparameterized(site: Site) -> bool:
+    """Tell whether a reparameterisation put another law, or a computed value, in the site's place.
+
+    The hint says what the site was in the model, ``"drawn"`` or ``"observed"``.
+    """
+    return bool(_hints(site).get("_reparameterized"))
+
+
+def site_is_computed(site: Site) -> bool:
+    """Tell whether a value that looks given follows from what was drawn before.
+
+    So it does where the site is deterministic, tied, or computed by a reparameterisation from its
+    auxiliary sites.
+    """
+    hints = _hints(site)
+    return site["type"] == "sample" and bool(
+        hints.get("_deterministic")
+        or hints.get("_equalized")
+        or hints.get("_reparameterized") == "drawn"
+    )
+
+
 def site_is_auxiliary(site: Site) -> bool:
     """Tell whether the site exists for an algorithm's sake and is no part of the model proper."""
     return bool(_hints(site).get("is_auxiliary"))

@@ -218,7 +218,7 @@ class SubsampleMessenger(IndepMessenger):
         if not self._runs_all_in_order:
             indices = self.indices.to(value.device)
             msg["value"] = value.index_select(dim, indices)
-        if hasattr(value, "unconstrained"):  # a parameter's own value, which no handler replaced
+        if msg["type"] == "param" and hasattr(value, "unconstrained"):  # else a handler gave it
             msg["value"].unconstrained = value.unconstrained
             _note_subsample(value.unconstrained(), dim, indices)
 

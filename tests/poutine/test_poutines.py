@@ -14,6 +14,7 @@ from torch import Tensor
 import pyro
 import pyro.distributions as dist
 import pyro.poutine as poutine
+from pyro.infer.reparam.reparam import Reparam
 from pyro.poutine import handlers, runtime
 from pyro.poutine.messenger import Messenger
 from tests.helpers import assert_close, trace_of
@@ -71,6 +72,16 @@ def hint(site: Any) -> dict[str, Any]:
     return {"hinted": site["name"]}
 
 
+class Decentre(Reparam):
+    """Writes a normal value as one about zero, plus the mean."""
+
+    def apply(self, msg: Any) -> Any:
+        law = msg["fn"]
+        centred = dist.Normal(torch.zeros(()), law.scale).expand(law.batch_shape)
+        value = law.loc + pyro.sample(msg["name"] + "_centred", centred)
+        return {"fn": dist.Delta(value), "value": value, "is_observed": True}
+
+
 RECORD = pyro.poutine.Trace()
 RECORD.add_node(
     "x", name="x", type="sample", value=torch.tensor(0.25), is_observed=False, infer={}, fn=None
@@ -88,14 +99,18 @@ CASES = {
     "block": Case({"hide": ["x"]}),
     "broadcast": Case({}),
     "condition": Case({"data": {"x": torch.tensor(0.5)}}),
+    "do": Case({"data": {"x": 0.5}}),
     "equalize": Case({"sites": ["x", "y"]}),
     "infer_config": Case({"config_fn": hint}),
+    "lift": Case({"prior": {"scale": dist.Delta(torch.tensor(2.5))}}),
     "mask": Case({"mask": torch.tensor([True, False, True])}),
+    "reparam": Case({"config": {"x": Decentre()}}),
     "replay": Case({"trace": RECORD}),
     "scale": Case({"scale": 0.5}, twice={"scale": 0.25}),
     "seed": Case({"rng_seed": 3}),
     "substitute": Case({"data": {"scale": torch.tensor(3.0)}}),
     "trace": Case({}),
+    "uncondition": Case({}),
 }
 
 
@@ -152,6 +167,8 @@ def facts_of(handled: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
     return value.tolist() if isinstance(value, Tensor) else value
 
 
@@ -224,7 +241,8 @@ def test_it_composes_with_trace(name: str) -> None:
     """A trace outside sees the values that the run had; so does one inside, hidden ones too."""
     inner = poutine.trace(model)
     outer = trace_of(by_call(name, inner))
-    for site in set(outer.nodes) & set(inner.trace.nodes) - {"_INPUT", "_RETURN"}:
+    twins = {"x"} if name == "do" else set()  # what was drawn outside, what it is set to inside
+    for site in set(outer.nodes) & set(inner.trace.nodes) - {"_INPUT", "_RETURN"} - twins:
         assert_close(outer.nodes[site]["value"], inner.trace.nodes[site]["value"])
     assert {"x", "y", "z", "data", "scale"} <= set(inner.trace.nodes)
     outer.log_prob_sum()
@@ -249,6 +267,8 @@ def test_it_composes_with_plate(name: str) -> None:
     ours, theirs = facts_of(around), facts_of(inside)
     for facts in (ours, theirs):
         facts.pop("rows", None)
+        if name == "lift":
+            facts.pop("scale")  # a parameter is one for all elements, a drawn one in a plate is not
     assert ours == theirs
 
 
@@ -257,8 +277,8 @@ def test_it_composes_with_equalize(name: str) -> None:
     model()
     tie = poutine.equalize(sites=["x", "y"], keep_dist=True)
     around, inside = by_call(name, tie(model)), tie(by_call(name, model))
-    # Where block hides x from equalize, there is nothing to tie.
-    for handled in (around,) if name == "block" else (around, inside):
+    # Inside, block hides x from equalize, do sets x alone, and reparam takes the law to be kept.
+    for handled in (around,) if name in ("block", "do", "reparam") else (around, inside):
         with leaves_no_trace():
             assert trace_of(handled).nodes["_RETURN"]["value"].item() == 0
 
