@@ -55,6 +55,7 @@ FLOORS = {
         "pyro.poutine.equalize_groups",
         "pyro.poutine.equalize_fit",
         "pyro.poutine.*_messenger",
+        "pyro.poutine.guide",
     ],
     "3d registration": [
         "pyro.poutine.handlers",

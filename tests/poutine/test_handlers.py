@@ -286,6 +286,15 @@ def test_substitute_carries_gradients() -> None:
     assert gradient == 6
 
 
+def test_substitute_selects_the_rows_that_a_plate_runs() -> None:
+    def model() -> Any:
+        with pyro.plate("data", 4, subsample=torch.tensor([1, 3])):
+            return pyro.param("rows", torch.zeros(4), event_dim=0)
+
+    rows = poutine.substitute(model, data={"rows": torch.arange(4.0)})()
+    assert rows.tolist() == [1, 3]
+
+
 def test_substitute_knows_the_params_of_modules_by_their_own_name() -> None:
     net = torch.nn.Linear(1, 1, bias=False)
     weight = TWO.reshape(1, 1)

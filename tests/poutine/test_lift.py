@@ -123,9 +123,7 @@ def test_what_is_no_prior_is_refused(prior: Any) -> None:
 
 
 def test_a_name_that_no_parameter_bears_is_warned_about() -> None:
-    with pytest.warns(
-        UserWarning, match=r"prior for 'aa', but no such .* Did you mean 'a'"
-    ):
+    with pytest.warns(UserWarning, match=r"prior for 'aa', but no such .* Did you mean 'a'"):
         poutine.lift(params, prior={"aa": NORMAL})()
 
 
