@@ -60,13 +60,12 @@ def site_is_reparameterized(site: Site) -> bool:
 
 
 def site_is_computed(site: Site) -> bool:
-    """Tell whether a value that looks given follows from what was drawn before.
+    """Tell whether a value that is given follows from other sites, so that it is no datum.
 
-    So it does where the site is deterministic, tied, or computed by a reparameterisation from its
-    auxiliary sites.
+    It is so where the site is deterministic, tied, or computed by a reparameterisation.
     """
     hints = _hints(site)
-    return site["type"] == "sample" and bool(
+    return site_is_observed(site) and bool(
         hints.get("_deterministic")
         or hints.get("_equalized")
         or hints.get("_reparameterized") == "drawn"

@@ -1,6 +1,7 @@
 """Interventions: what comes after a site is set, and the site outside is as it was."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -182,3 +183,17 @@ def test_plates_and_factors_have_no_value_to_set(name: str, fact: str) -> None:
 
 def test_it_stands_beside_condition() -> None:
     assert pyro.do is poutine.do
+
+
+def test_threads_intervene_on_their_own_runs() -> None:
+    """Eight threads share a handler; what is set in one shows in no other."""
+
+    def count(start: float) -> list[float]:
+        return [pyro.sample(f"v{i}", dist.Delta(torch.tensor(start + i))).item() for i in range(50)]
+
+    handled = poutine.do(count, data={"v3": -1.0, "v7": -2.0})
+    with ThreadPoolExecutor(8) as pool:
+        for k, values in enumerate(pool.map(handled, [100.0 * k for k in range(32)])):
+            expected = [100.0 * k + i for i in range(50)]
+            expected[3], expected[7] = -1, -2
+            assert values == expected

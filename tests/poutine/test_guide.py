@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -194,6 +195,27 @@ def test_an_exception_leaves_nothing_behind() -> None:
             with refused(ZeroDivisionError, "on purpose"):
                 guide(*data)
             assert not guide._guide_run.in_guide
+
+
+def test_threads_run_one_guide_at_once() -> None:
+    class Echo(GuideMessenger):
+        def get_posterior(self, name: str, prior: Any) -> Any:
+            return prior.loc + (self.upstream_value("a") if name == "b" else 0)
+
+    def chain(start: float) -> None:
+        a = pyro.sample("a", dist.Normal(start, 1.0))
+        pyro.sample("b", dist.Normal(2 * a, 1.0))
+
+    guide = Echo(chain)
+
+    def run(start: float) -> list[float]:
+        values = guide(start)
+        assert list(guide.get_traces()[1]) == ["a", "b"]
+        return [values["a"].item(), values["b"].item()]
+
+    starts = [float(k) for k in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(run, starts)) == [[start, 3 * start] for start in starts]
 
 
 def conjugate(data: Tensor) -> None:

@@ -9,6 +9,7 @@ import torch
 import pyro
 import pyro.distributions as dist
 import pyro.poutine as poutine
+from pyro.infer.reparam.reparam import Reparam
 from pyro.poutine import sites
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites, site_is_factor, site_is_subsample
@@ -33,6 +34,20 @@ def model() -> None:
     with poutine.equalize(sites=["kept_owner", "kept"], keep_dist=True):
         pyro.sample("kept_owner", dist.Normal(0.0, 1.0))
         pyro.sample("kept", dist.Normal(0.0, 1.0))
+    with poutine.reparam(config={"moved": Decentre(), "kept_moved": NewLaw()}):
+        pyro.sample("moved", dist.Normal(0.0, 1.0))
+        pyro.sample("kept_moved", dist.Normal(0.0, 1.0))
+
+
+class NewLaw(Reparam):
+    def apply(self, msg: Any) -> Any:
+        return {"fn": dist.Normal(0.0, 2.0), "value": None, "is_observed": False}
+
+
+class Decentre(Reparam):
+    def apply(self, msg: Any) -> Any:
+        value = pyro.sample("behind", dist.Normal(0.0, 1.0))
+        return {"fn": dist.Delta(value), "value": value, "is_observed": True}
 
 
 class Messages(Messenger):
@@ -52,8 +67,8 @@ class Messages(Messenger):
 PLATES = {"plate", "subsampled", "third"}
 FACTORS = {"factor", "masked_factor"}
 MEMBERS = {"member", "kept"}
-DRAWN = {"drawn", "helper", "hidden", "owner", "kept_owner"}
-OBSERVED = {"observed", "fixed", *FACTORS, *MEMBERS}
+DRAWN = {"drawn", "helper", "hidden", "owner", "kept_owner", "behind", "kept_moved"}
+OBSERVED = {"observed", "fixed", "moved", *FACTORS, *MEMBERS}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +80,8 @@ OBSERVED = {"observed", "fixed", *FACTORS, *MEMBERS}
         (sites.site_is_factor, FACTORS),
         (sites.site_is_deterministic, {"fixed", "member"}),
         (sites.site_is_equalized, MEMBERS),
+        (sites.site_is_reparameterized, {"moved", "kept_moved"}),
+        (sites.site_is_computed, {"fixed", "moved", *MEMBERS}),
         (sites.site_is_auxiliary, {"helper", *FACTORS}),
         (sites.site_is_observed, OBSERVED),
         (sites.site_is_latent, DRAWN),
