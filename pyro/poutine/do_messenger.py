@@ -123,6 +123,8 @@ def _fit(msg: Message, value: Any) -> torch.Tensor:
     if not hasattr(fn, "batch_shape"):
         return fitting
     shape = fn.batch_shape + fn.event_shape
+    if fitting.shape == shape:
+        return fitting
     if not expands_to(fitting.shape, shape):
         raise site_error(
             msg["name"],

@@ -15,7 +15,7 @@ from pyro._foundation.warnings import warn_once
 from pyro.distributions.distribution import Distribution
 from pyro.ops.shapes import expands_to
 from pyro.params.names import user_param_name
-from pyro.poutine.messenger import Messenger, block_messengers
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_PARAM_STORE, Message, _thread, emit, new_message
 from pyro.poutine.sites import site_is_equalized
 
@@ -131,9 +131,12 @@ class LiftMessenger(Messenger):
         """Send a message to the handlers further out alone."""
         stack = _thread.stack
         position = next(i for i, handler in enumerate(stack) if handler is self)
-        resting = {id(handler) for handler in stack[position:]}
-        with block_messengers(lambda handler: id(handler) in resting):
+        resting = stack[position:]
+        del stack[position:]
+        try:
             return emit(msg)
+        finally:
+            stack[position:] = resting
 
 
 def _shape_of(msg: Message) -> torch.Size | None:
@@ -149,6 +152,8 @@ def _shape_of(msg: Message) -> torch.Size | None:
 def _fit(name: str, law: Any, shape: torch.Size | None) -> Any:
     """Return a law as one of a single event of a parameter's shape."""
     if shape is None or not hasattr(law, "batch_shape"):
+        return law
+    if law.event_shape == shape and not law.batch_shape:
         return law
     event_dim = len(law.event_shape)
     batch = shape[: len(shape) - event_dim]
