@@ -122,9 +122,11 @@ def sample(
         _check_law(name, fn)
     if obs_mask is not None:
         return _sample_partly_observed(name, fn, args, kwargs, obs, obs_mask, infer)
-    if not _thread.stack:
+    interpreter = _thread.interpreter
+    if not interpreter.stack:
         return fn(*args, **kwargs) if obs is None else obs
-    return emit(new_message("sample", name, fn, args, kwargs, obs, infer, obs is not None))
+    msg = new_message("sample", name, fn, args, kwargs, obs, infer, obs is not None)
+    return interpreter.send(msg)
 
 
 def _check_law(name: str, fn: Any) -> None:

@@ -40,6 +40,7 @@ FLOORS = {
         "pyro.distributions.*",
     ],
     "3a runtime": [
+        "pyro.poutine.itinerary",
         "pyro.poutine.runtime",
         "pyro.poutine.sites",
     ],

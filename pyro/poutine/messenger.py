@@ -97,7 +97,7 @@ class Messenger:
         if stack and stack[-1] is self:
             stack.pop()
             if not stack:
-                _thread.itineraries.clear()  # they would keep the handlers alive
+                _thread.interpreter.forget()  # they would keep the handlers alive
             return
         position = next((i for i, handler in enumerate(stack) if handler is self), None)
         if position is None:

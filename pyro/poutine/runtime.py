@@ -8,12 +8,13 @@ through the same handlers from the outermost inwards (their *post-process* hooks
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import torch
 
 from pyro._foundation.errors import site_error
 from pyro.params.param_store import _PYRO_PARAM_STORE
+from pyro.poutine.itinerary import Itinerary, hooks_of
 
 __all__ = [
     "_PYRO_PARAM_STORE",  # libraries look for it here
@@ -134,55 +135,55 @@ class DimAllocator:
             self._stack.pop()
 
 
-Hook = Callable[[Message], Any]
+class _Interpreter:
+    """The handlers of one thread, and the ways of messages through them."""
 
-
-class _Itinerary:
-    """The way of one type of message through one stack of handlers, worked out once.
-
-    ``out`` holds the hooks on the way out, from the innermost handler on, and ``back`` those on the
-    way back, from the outermost handler on.
-    """
-
-    __slots__ = ("stack", "out", "back", "_reached")
-
-    def __init__(self, message_type: str, stack: list[Any]) -> None:
-        self.stack = stack.copy()
-        self.out: list[Hook] = []
-        self.back: list[Hook] = []
-        self._reached: list[int] = []  # by hook on the way out: how many there are on the way back
-        for handler in reversed(stack):
-            process, postprocess = _hooks_of(handler.__class__, message_type)
-            if postprocess is not None:
-                self.back.append(getattr(handler, postprocess))
-            if process is not None:
-                self.out.append(getattr(handler, process))
-                self._reached.append(len(self.back))
-        self.back.reverse()
-
-    def back_from(self, hook: Hook) -> list[Hook]:
-        """Return the hooks on the way back from the handler whose hook stopped a message."""
-        return self.back[len(self.back) - self._reached[self.out.index(hook)] :]
-
-
-class _ThreadState(threading.local):
-    """The handler stack and the plate dimensions belong to the thread that runs the model."""
+    __slots__ = ("stack", "_by_type")
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
-        self.dims = DimAllocator()
-        self.itineraries: dict[str, dict[int, _Itinerary]] = {}  # by message type and stack depth
+        self._by_type: dict[str, dict[int, Itinerary]] = {}  # by message type and stack depth
 
-    def itinerary(self, message_type: str) -> _Itinerary:
+    def forget(self) -> None:
+        """Let go of the ways of before, and of the handlers that they hold."""
+        self._by_type.clear()
+
+    def _itinerary(self, message_type: str) -> Itinerary:
         """Return the way through the present stack, the one of before if that was the same."""
         stack = self.stack
-        by_depth = self.itineraries.get(message_type)
+        by_depth = self._by_type.get(message_type)
         if by_depth is None:
-            by_depth = self.itineraries[message_type] = {}
+            by_depth = self._by_type[message_type] = {}
         known = by_depth.get(len(stack))
         if known is None or known.stack != stack:
-            known = by_depth[len(stack)] = _Itinerary(message_type, stack)
+            known = by_depth[len(stack)] = Itinerary(message_type, stack)
         return known
+
+    def send(self, msg: Message) -> Any:
+        """Send a message out through the handlers and back in; return the value it comes with."""
+        itinerary = self._itinerary(msg["type"])
+        back = itinerary.back
+        for process in itinerary.out:
+            process(msg)
+            if msg["stop"]:
+                back = itinerary.back_from(process)
+                break
+        if not msg["done"]:
+            default_process_message(msg)
+        for postprocess in back:
+            postprocess(msg)
+        if msg["continuation"] is not None:
+            msg["continuation"](msg)
+        return msg["value"]
+
+
+class _ThreadState(threading.local):
+    """The interpreter and the plate dimensions belong to the thread that runs the model."""
+
+    def __init__(self) -> None:
+        self.interpreter = _Interpreter()
+        self.stack = self.interpreter.stack
+        self.dims = DimAllocator()
 
 
 _thread = _ThreadState()
@@ -197,30 +198,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _HookNames(NamedTuple):
-    """Which methods of a class of handlers see one type of message; None where none does."""
-
-    process: str | None
-    postprocess: str | None
-
-
-@functools.cache
-def _hooks_of(cls: Any, message_type: str) -> _HookNames:
-    def method(general: str, specific: str) -> str | None:
-        if not getattr(getattr(cls, general), "dispatches_by_type", False):
-            return general
-        return specific if hasattr(cls, specific) else None
-
-    return _HookNames(
-        method("_process_message", f"_pyro_{message_type}"),
-        method("_postprocess_message", f"_pyro_post_{message_type}"),
-    )
-
-
 def forget_hooks() -> None:
     """Look up every class's hooks afresh; for whoever adds a hook to a class after it has run."""
-    _hooks_of.cache_clear()
-    _thread.itineraries.clear()
+    hooks_of.cache_clear()
+    _thread.interpreter.forget()
 
 
 class NonlocalExit(Exception):
@@ -267,22 +248,34 @@ def new_message(
     :param fn: called with ``args`` and ``kwargs`` when no handler gives a value.
     :param infer: hints to inference; copied, since handlers write into them.
     """
-    return {
-        "type": type,
-        "name": name,
-        "fn": fn,
-        "is_observed": is_observed,
-        "args": args,
-        "kwargs": {} if kwargs is None else kwargs,
-        "value": value,
-        "scale": 1.0,
-        "mask": None,
-        "cond_indep_stack": (),
-        "done": False,
-        "stop": False,
-        "continuation": None,
-        "infer": {} if infer is None else infer.copy(),
-    }
+    msg = _BLANK.copy()  # in one go, which is faster than key by key
+    msg["type"] = type
+    msg["name"] = name
+    msg["fn"] = fn
+    msg["is_observed"] = is_observed
+    msg["args"] = args
+    msg["kwargs"] = {} if kwargs is None else kwargs
+    msg["value"] = value
+    msg["infer"] = {} if infer is None else infer.copy()
+    return msg
+
+
+_BLANK: Message = {
+    "type": "",
+    "name": None,
+    "fn": None,
+    "is_observed": False,
+    "args": (),
+    "kwargs": {},
+    "value": None,
+    "scale": 1.0,
+    "mask": None,
+    "cond_indep_stack": (),
+    "done": False,
+    "stop": False,
+    "continuation": None,
+    "infer": {},
+}
 
 
 def default_process_message(msg: Message) -> None:
@@ -300,25 +293,12 @@ def apply_stack(initial_msg: Message) -> None:
 
     :param initial_msg: the message; it is changed in place and holds its value afterwards.
     """
-    msg = initial_msg
-    itinerary = _thread.itinerary(msg["type"])
-    back = itinerary.back
-    for process in itinerary.out:
-        process(msg)
-        if msg["stop"]:
-            back = itinerary.back_from(process)
-            break
-    default_process_message(msg)
-    for postprocess in back:
-        postprocess(msg)
-    if msg["continuation"] is not None:
-        msg["continuation"](msg)
+    _thread.interpreter.send(initial_msg)
 
 
 def emit(msg: Message) -> Any:
     """Send a message through the stack and return the value that it came back with."""
-    apply_stack(msg)
-    return msg["value"]
+    return _thread.interpreter.send(msg)
 
 
 def effectful(fn: Callable[..., Any] | None = None, type: str | None = None) -> Any:

@@ -69,17 +69,21 @@ class Trace:
         :raises DuplicateSiteError: where another site of that name was recorded; a parameter may be
             read as often as a model likes.
         """
-        self._record(site_name, kwargs)
-
-    def _record(self, name: str, node: Node) -> None:
-        earlier = self.nodes.get(name)
-        if earlier is not None and not earlier["type"] == node["type"] == "param":
-            raise _duplicate(name, earlier["type"], node["type"])
-        self.nodes[name] = node
+        if site_name in self.nodes:
+            self._check_reuse(site_name, kwargs["type"])
+        self.nodes[site_name] = kwargs
 
     def record_message(self, msg: Message) -> None:
         """Record a message as it is now; what happens to it further in leaves the record alone."""
-        self._record(msg["name"], msg.copy())  # type: ignore[arg-type]
+        name, nodes = msg["name"], self.nodes
+        if name in nodes:
+            self._check_reuse(name, msg["type"])
+        nodes[name] = msg.copy()  # type: ignore[assignment]
+
+    def _check_reuse(self, name: str, later: str) -> None:
+        earlier = self.nodes[name]["type"]
+        if not earlier == later == "param":
+            raise _duplicate(name, earlier, later)
 
     def remove_node(self, site_name: str) -> None:
         """Drop a site and its edges.
