@@ -1,7 +1,7 @@
 """``trace``: record a run."""
 
+from collections import defaultdict
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any, TypeVar
 
 from pyro._foundation.threads import PerThread
@@ -130,14 +130,22 @@ def identify_dense_edges(trace: Trace) -> None:
 
     :param trace: the trace, changed in place.
     """
-    sites = [
-        (name, {f.name: f.counter for f in site["cond_indep_stack"] if not f.vectorized})
+    iterations = {
+        name: [(f.name, f.counter) for f in site["cond_indep_stack"] if not f.vectorized]
         for name, site in trace.nodes.items()
         if site_is_sample(site) and not site_is_subsample(site)
-    ]
-    for (earlier, iteration), (later, other) in combinations(sites, 2):
-        if all(other.get(plate, counter) == counter for plate, counter in iteration.items()):
-            trace.add_edge(earlier, later)
+    }
+    in_plate: dict[str, set[str]] = defaultdict(set)
+    in_iteration: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for name, iteration in iterations.items():
+        for plate, counter in iteration:
+            in_plate[plate].add(name)
+            in_iteration[plate, counter].add(name)
+    names = list(iterations)
+    for i, (earlier, iteration) in enumerate(iterations.items(), 1):
+        later = names[i:]
+        apart = set().union(*(in_plate[at[0]] - in_iteration[at] for at in iteration))
+        trace.add_edges(earlier, [n for n in later if n not in apart] if apart else later)
 
 
 def _append_shapes(error: Exception, trace: Trace) -> None:

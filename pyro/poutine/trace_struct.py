@@ -1,6 +1,6 @@
 """The record of a run: its sites in order, the edges between them, and their densities."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -105,8 +105,20 @@ class Trace:
         """
         for name in (site1, site2):
             self._check_known(name)
-        self._succ.setdefault(site1, set()).add(site2)
-        self._pred.setdefault(site2, set()).add(site1)
+        self.add_edges(site1, (site2,))
+
+    def add_edges(self, site: str, later: Collection[str]) -> None:
+        """Say that several sites may depend on one.
+
+        :param site: the name of the earlier site.
+        :param later: the names of the later sites, which may depend on it.
+        """
+        self._succ.setdefault(site, set()).update(later)
+        for name in later:
+            if name in self._pred:
+                self._pred[name].add(site)
+            else:
+                self._pred[name] = {site}
 
     def _check_known(self, name: str) -> None:
         if name not in self.nodes:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ import pyro.distributions as dist
 import pyro.poutine as poutine
 from pyro._foundation.errors import DuplicateSiteError
 from pyro.poutine import Trace
+from pyro.poutine.indep_messenger import IndepMessenger
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.sites import site_is_latent
 from tests.helpers import assert_close, trace_of
 from tests.poutine.models import normals, refused, value_of
 
@@ -211,6 +214,35 @@ def test_edges_cross_vectorised_plates_but_not_iterations() -> None:
     order = record.topological_sort()
     assert all(order.index(one) < order.index(other) for one, other in record.edges)
     assert sorted(order) == sorted(record.nodes)
+
+
+def test_dense_edges_join_all_but_other_iterations_of_a_shared_plate() -> None:
+    """By the definition, for every pair of sites of plates that nest and recur."""
+
+    def nested() -> None:
+        pyro.sample("top", dist.Normal(0.0, 1.0))
+        for i in pyro.plate("outer", 3):
+            pyro.sample(f"o{i}", dist.Normal(0.0, 1.0))
+            for j in pyro.plate(f"inner{i}", 2):
+                with pyro.plate(f"data{i}{j}", 2):
+                    pyro.sample(f"i{i}{j}", dist.Normal(0.0, 1.0))
+        for i in IndepMessenger("outer", 3):
+            pyro.sample(f"again{i}", dist.Normal(0.0, 1.0))
+
+    record = poutine.trace(nested, graph_type="dense").get_trace()
+    iterations = {
+        name: {f.name: f.counter for f in site["cond_indep_stack"] if not f.vectorized}
+        for name, site in record.nodes.items()
+        if site_is_latent(site)
+    }
+    expected = {
+        (earlier, later)
+        for earlier, later in combinations(iterations, 2)
+        if all(iterations[later].get(p, at) == at for p, at in iterations[earlier].items())
+    }
+    assert len(iterations) == 13 and len(expected) < 13 * 12 / 2
+    assert set(record.edges) == expected
+    assert {(one, two) for two in record for one in record.predecessors(two)} == expected
 
 
 def test_removing_a_node_removes_its_edges() -> None:
