@@ -22,7 +22,7 @@ class PlateMessenger(SubsampleMessenger):
         return None if self.size == -1 else self.indices
 
     def _process_message(self, msg: Message) -> None:
-        super()._process_message(msg)
+        self._surround(msg)
         if msg["type"] == "sample":
             broadcast_to_plates(msg)
 

@@ -1,6 +1,6 @@
 """What the plates around a site ask of its shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ def broadcast_to_plates(msg: Message) -> None:
     :raises ValueError: where the law has elements that a plate has not.
     """
     batch_shape = getattr(msg["fn"], "batch_shape", None)
-    if batch_shape is None:
+    if batch_shape is None or _fills(batch_shape, msg["cond_indep_stack"]):
         return
     shape = list(batch_shape)
     for frame in msg["cond_indep_stack"]:
@@ -35,8 +35,17 @@ def broadcast_to_plates(msg: Message) -> None:
             if shape[dim] != 1:
                 raise _mismatch(msg, frame, shape[dim])
             shape[dim] = size
-    if len(shape) != len(batch_shape) or tuple(shape) != batch_shape:
-        msg["fn"] = msg["fn"].expand(torch.Size(shape))
+    msg["fn"] = msg["fn"].expand(torch.Size(shape))
+
+
+def _fills(batch_shape: torch.Size, frames: Iterable[Any]) -> bool:
+    """Tell whether a law has every element that the plates have: then there is nothing to do."""
+    rank = len(batch_shape)
+    for frame in frames:
+        dim, size = frame.dim, frame.size
+        if dim is not None and size != -1 and (rank < -dim or batch_shape[dim] != size):
+            return False
+    return True
 
 
 def _mismatch(msg: Message, frame: Any, actual: int) -> ValueError:

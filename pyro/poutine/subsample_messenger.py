@@ -172,6 +172,10 @@ class SubsampleMessenger(IndepMessenger):
         return self._in_order
 
     def _process_message(self, msg: Message) -> None:
+        self._surround(msg)
+
+    def _surround(self, msg: Message) -> None:
+        """Count this plate among those around a site, and weigh the site for all its elements."""
         msg["cond_indep_stack"] = (self.frame, *msg["cond_indep_stack"])
         if self.subsample_size != self.size:
             msg["scale"] = msg["scale"] * (self.size / self.subsample_size)
