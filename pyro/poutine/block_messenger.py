@@ -39,10 +39,15 @@ class _Listed:
         self.hides_rest = listed_exposed or (hide_all and not listed_hidden)
 
     def __call__(self, msg: Message) -> bool:
-        name, kind = msg["name"], "observe" if site_is_observed(msg) else msg["type"]
-        if name in self.hidden or kind in self.hidden_types:
+        if msg["name"] in self.hidden or self.hidden_types and _kind(msg) in self.hidden_types:
             return True
-        return self.hides_rest and not (name in self.exposed or kind in self.exposed_types)
+        if not self.hides_rest or msg["name"] in self.exposed:
+            return False
+        return not (self.exposed_types and _kind(msg) in self.exposed_types)
+
+
+def _kind(msg: Message) -> str:
+    return "observe" if site_is_observed(msg) else msg["type"]
 
 
 _make_default_hide_fn = _Listed  # the name that libraries import
