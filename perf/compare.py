@@ -3,19 +3,19 @@
     python perf/compare.py --peer build/peer [--rounds 9] [--only trace]
 
 Each round asks one worker process after the other for each measurement, so that whatever else
-the machine does meets both alike; for the same reason it is CPU time that counts. A number is the
-median over the rounds. A difference between two runs, such as the cost over the raw draw, is of
-runs that took turns; where a row divides by another, both columns are that pure number.
+the machine does meets both alike; for the same reason it is CPU time that counts. A line shows the
+round whose ratio is the median. A difference between two runs, such as the cost over the raw draw,
+is of runs that took turns; where a row divides by another, both columns are that pure number.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,15 +150,25 @@ class Worker:
 
 def measure(
     workers: Sequence[Worker], rows: Sequence[Row], rounds: int, validation: bool
-) -> dict[str, list[float]]:
-    """Median seconds of each row, a number a worker."""
-    times: dict[str, list[list[float]]] = {row.label: [[] for _ in workers] for row in rows}
+) -> dict[str, tuple[float, float]]:
+    """Ours and theirs of each row, from the round whose ratio is the median."""
+    ours, theirs = workers
+    times: dict[str, list[tuple[float, float]]] = {row.label: [] for row in rows}
     for round in range(rounds):
         for row in rows:
-            pairs = list(zip(workers, times[row.label], strict=True))
-            for worker, record in reversed(pairs) if round % 2 else pairs:
-                record.append(worker.seconds(row, validation))
-    return {label: [statistics.median(each) for each in both] for label, both in times.items()}
+            order = (theirs, ours) if round % 2 else (ours, theirs)
+            seconds = {worker.label: worker.seconds(row, validation) for worker in order}
+            times[row.label].append((seconds[ours.label], seconds[theirs.label]))
+    return {label: median_pair(pairs) for label, pairs in times.items()}
+
+
+def median_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The pair whose ratio is the median: the two were measured one right after the other."""
+
+    def ratio(pair: tuple[float, float]) -> float:
+        return pair[0] / pair[1] if pair[1] > 0 else math.inf
+
+    return sorted(pairs, key=ratio)[len(pairs) // 2]
 
 
 def verdict(row: Row, ours: float, theirs: float) -> str:
@@ -174,7 +184,7 @@ def verdict(row: Row, ours: float, theirs: float) -> str:
     return f"<= {bound} {'met' if met else 'MISSED'}"
 
 
-def print_table(rows: Sequence[Row], medians: dict[str, list[float]]) -> None:
+def print_table(rows: Sequence[Row], medians: Mapping[str, tuple[float, float]]) -> None:
     print(f"{'':{WIDTH}}{'ours, us':>12}{'theirs, us':>12}{'ratio':>8}  target")
     met: list[str] = []
     missed: list[str] = []

@@ -4,7 +4,7 @@ import pytest
 
 import pyro
 from perf.bench import BENCHES, median_seconds, ratio
-from perf.compare import IMPORTS, ROWS, Row, print_table, verdict
+from perf.compare import IMPORTS, ROWS, Row, median_pair, print_table, verdict
 
 
 @pytest.mark.parametrize("name", BENCHES)
@@ -50,6 +50,12 @@ def test_verdicts_follow_the_targets() -> None:
     assert verdict(Row("r", "b", per="c", target_per=1.2), 1.3, 9.0).endswith("MISSED")
 
 
+def test_a_line_shows_the_round_of_the_median_ratio() -> None:
+    slow, fast, odd = (2.0, 8.0), (1.0, 4.1), (3.0, 4.0)
+    assert median_pair([slow, odd, fast]) == slow
+    assert median_pair([slow, (1.0, -0.1), (1.0, 0.0)]) == (1.0, -0.1)
+
+
 def test_the_table_shows_microseconds_ratios_and_verdicts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -58,7 +64,7 @@ def test_the_table_shows_microseconds_ratios_and_verdicts(
         Row("plain", "bare"),
         Row("growth", "many", per="few", target_per=1.2),
     ]
-    print_table(rows, {"trace": [2e-6, 8e-6], "plain": [1e-6, 1e-6], "growth": [1.5, 1.0]})
+    print_table(rows, {"trace": (2e-6, 8e-6), "plain": (1e-6, 1e-6), "growth": (1.5, 1.0)})
     _, *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [
         ["trace", "2.00", "8.00", "0.25", "<=", "0.50", "x", "met"],
