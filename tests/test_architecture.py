@@ -112,6 +112,8 @@ DOORS = [
     "pyro.infer.autoguide.guides",
     "pyro.infer.autoguide.initialization",
     "pyro.infer.autoguide.utils",
+    "pyro.nn.auto_reg_nn",
+    "pyro.nn.dense_nn",
 ]
 
 REQUIRED = ["torch", "numpy", "opt_einsum", "pyroapi", "tqdm"]
