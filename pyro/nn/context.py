@@ -1,17 +1,22 @@
 """The call that a tree of modules is in, and the values that hold while it lasts."""
 
-from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 from pyro._foundation.threads import PerThread
 
+_NOTHING: Any = MappingProxyType({})
+
 
 class _Call(PerThread):
-    """How deep a thread is in calls of one tree of modules, and what they have read."""
+    """How deep a thread is in calls of one tree of modules, and what they have read.
+
+    ``values`` is None outside of calls, so that one look-up tells both.
+    """
 
     def __init__(self) -> None:
         self.depth = 0
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, Any] | None = None
 
 
 class _Context:
@@ -30,24 +35,25 @@ class _Context:
     """
 
     def __init__(self) -> None:
-        self._call = _Call()
+        self.call = _Call()
 
     @property
     def active(self) -> int:
         """How many calls this thread is in, 0 outside."""
-        return self._call.depth
+        return self.call.depth
 
     @property
     def cache(self) -> dict[str, Any]:
         """The values read since the outermost call began, by the names of their sites."""
-        return self._call.values
+        values = self.call.values
+        return _NOTHING if values is None else values
 
     def get(self, name: str) -> Any:
         """Return the value under a name, None where there is none.
 
         :param name: the full name.
         """
-        return self._call.values.get(name)
+        return self.cache.get(name)
 
     def set(self, name: str, value: Any) -> None:
         """Keep a value until the outermost call ends; outside of calls nothing is kept.
@@ -55,29 +61,18 @@ class _Context:
         :param name: the full name.
         :param value: the value.
         """
-        call = self._call
-        if call.depth:
-            call.values[name] = value
-
-    def once(self, name: str, compute: Callable[..., Any], *args: Any) -> Any:
-        """Return the value under a name, computing it where the call has not read it yet.
-
-        :param name: the full name.
-        :param compute: what gives the value.
-        :param args: its arguments.
-        """
-        values = self._call.values
-        if name in values:
-            return values[name]
-        value = compute(*args)
-        self.set(name, value)
-        return value
+        values = self.call.values
+        if values is not None:
+            values[name] = value
 
     def __enter__(self) -> None:
-        self._call.depth += 1
+        call = self.call
+        if not call.depth:
+            call.values = {}
+        call.depth += 1
 
     def __exit__(self, *args: Any) -> None:
-        call = self._call
+        call = self.call
         call.depth -= 1
         if not call.depth:
-            call.values.clear()
+            call.values = None

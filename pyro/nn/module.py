@@ -1,30 +1,27 @@
 """Torch modules whose parameters and random weights are sites of a model."""
 
-import copyreg
 import functools
-import operator
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
+from pyro.nn.classes import _PyroModuleMeta
 from pyro.nn.context import _Context
-from pyro.nn.declarations import PyroParam, PyroSample, draw_prior, sample_prior
-from pyro.nn.members import MIXINS, ReadsMembers
+from pyro.nn.declarations import Named, PyroParam, PyroSample, tell_class
+from pyro.nn.members import ReadsMembers
 from pyro.nn.parameters import (
     constrained_name,
-    constrained_parameter_site,
-    constrained_value,
+    forget_module,
     forget_stored,
     leaf_key,
     new_leaf,
-    plain_module_sites,
-    plain_parameter_site,
     publish_leaf,
 )
+from pyro.nn.reading import full_name_of, read_leaf, read_module, read_param, read_sample
 
 __all__ = [
     "PyroModule",
@@ -35,48 +32,6 @@ __all__ = [
     "pyro_method",
     "to_pyro_module_",
 ]
-
-
-def _dotted(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-class _PyroModuleMeta(type):
-    """Makes ``PyroModule[nn.Linear]`` the class of linear layers that are Pyro modules too."""
-
-    _made: dict[type, type] = {}
-
-    def __getitem__(cls, Module: type) -> type:
-        if not (isinstance(Module, type) and issubclass(Module, nn.Module)):
-            raise TypeError(
-                f"PyroModule[...] takes a class of torch modules, got {Module!r}. "
-                "For a module that exists already call to_pyro_module_(module)."
-            )
-        if issubclass(Module, PyroModule):
-            return Module
-        if Module not in cls._made:
-            cls._made[Module] = _make_class(Module)
-        return cls._made[Module]
-
-
-def _make_class(base: type) -> type:
-    mixins = [mixin for parent, mixin in MIXINS if issubclass(base, parent)]
-    names = {
-        "__module__": __name__,
-        "__qualname__": f"Pyro{base.__name__}",
-        "__doc__": base.__doc__,
-        "_torch_class": base,
-    }
-    return _PyroModuleMeta(f"Pyro{base.__name__}", (*mixins, base, PyroModule), names)
-
-
-def _reduce_class(cls: type) -> Any:
-    base = vars(cls).get("_torch_class")
-    return cls.__qualname__ if base is None else (operator.getitem, (PyroModule, base))
-
-
-# A made class is found again by the class that it was made from, not by a name in this module.
-copyreg.pickle(_PyroModuleMeta, _reduce_class)
 
 
 class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
@@ -112,6 +67,7 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
     _pyro_context: _Context
     _pyro_params: OrderedDict[str, tuple[Constraint, int | None]]
     _pyro_samples: OrderedDict[str, Any]
+    _pyro_declarations: Collection[str] = ()  # attributes that a class body declares parameters
 
     def __init__(self, name: str = "") -> None:
         if not isinstance(name, str):
@@ -121,6 +77,15 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
             )
         _become_root(self, name)
         super().__init__()
+        for name, declared in self._pyro_declared():
+            if isinstance(declared.init_value, Tensor):
+                self._pyro_declare_param(name, declared)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        every = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
+        names = (name for name, value in every if isinstance(value, PyroParam))
+        cls._pyro_declarations = list(dict.fromkeys(names))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward`` with the module's attributes as sites."""
@@ -135,7 +100,63 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         """
         if isinstance(module, PyroModule):
             self._pyro_adopt(name, module)
+        self._pyro_make_way(name, "_modules")
         super().add_module(name, module)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Add a parameter, in place of what the attribute was declared as.
+
+        :param name: the attribute's name.
+        :param param: the parameter.
+        """
+        self._pyro_make_way(name, "_parameters")
+        super().register_parameter(name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a buffer, in place of what the attribute was declared as.
+
+        :param name: the attribute's name.
+        :param tensor: the buffer.
+        :param persistent: whether it belongs to the module's state.
+        """
+        self._pyro_make_way(name, "_buffers")
+        super().register_buffer(name, tensor, persistent)
+
+    def _pyro_make_way(self, name: str, kind: str) -> None:
+        """Take a declaration away, and keep torch from reading the attribute to see if it exists.
+
+        Reading may draw.
+        """
+        declared = name in self._pyro_params or name in self._pyro_samples
+        if declared or isinstance(getattr(type(self), name, None), Named):
+            self._pyro_undeclare(name)
+            self.__dict__[kind].setdefault(name, None)
+
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._pyro_declare_params()
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._pyro_declare_params()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _pyro_declare_params(self) -> None:
+        """Let the class body's parameters that have not been read yet begin now."""
+        for name, declared in self._pyro_declared():
+            if not any(name in holder for holder in self._pyro_holders()):
+                self._pyro_declare_param(name, declared.for_module(self))
+
+    def _pyro_declared(self) -> Iterator[tuple[str, PyroParam]]:
+        for name in self._pyro_declarations:
+            declared = getattr(type(self), name, None)
+            if isinstance(declared, PyroParam):
+                yield name, declared
+
+    def _pyro_holders(self) -> Iterator[Any]:
+        fields = self.__dict__
+        yield fields
+        for kind in ("_pyro_params", "_pyro_samples", "_parameters", "_modules", "_buffers"):
+            yield fields[kind]
 
     def named_pyro_params(
         self, prefix: str = "", recurse: bool = True
@@ -158,10 +179,10 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
             for key, leaf in list(module._parameters.items()):
                 if leaf is not None:
                     name = _attribute_of_leaf(module, key)
-                    yield _dotted(path, name), getattr(module, name)
+                    yield f"{path}.{name}" if path else name, getattr(module, name)
 
     def _pyro_get_fullname(self, name: str) -> str:
-        return _dotted(self._pyro_name, name)
+        return full_name_of(self, name)
 
     def _pyro_adopt(self, name: str, module: "PyroModule") -> None:
         module._pyro_set_supermodule(self._pyro_get_fullname(name), self._pyro_context)
@@ -175,56 +196,26 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__
-        if "_pyro_samples" not in fields:
+        samples = fields.get("_pyro_samples")
+        if samples is None:
             return super().__getattr__(name)
-        if name in fields["_pyro_samples"]:
-            return self._pyro_read_sample(name, fields["_pyro_samples"][name])
+        if name in samples:
+            return read_sample(self, name, samples[name])
         if name in fields["_pyro_params"]:
-            return self._pyro_read_param(name)
+            return read_param(self, name)
         child = fields["_modules"].get(name)
         if child is not None:
-            return child if isinstance(child, PyroModule) else self._pyro_read_module(name, child)
-        if fields["_parameters"].get(name) is not None:
-            return self._pyro_read_leaf(name)
+            return child if "_pyro_name" in child.__dict__ else read_module(self, name, child)
+        leaf = fields["_parameters"].get(name)
+        if leaf is not None:
+            return read_leaf(self, name, leaf)
         declared = getattr(type(self), name, None)
         if isinstance(declared, PyroSample):
-            return self._pyro_read_sample(name, declared.prior)
-        if isinstance(declared, PyroParam):
+            return read_sample(self, name, declared.prior)
+        if isinstance(declared, PyroParam) and name not in fields["_buffers"]:
             self._pyro_declare_param(name, declared.for_module(self))
-            return self._pyro_read_param(name)
+            return read_param(self, name)
         return super().__getattr__(name)
-
-    def _pyro_read_param(self, name: str) -> Any:
-        constraint, event_dim = self._pyro_params[name]
-        context, full_name = self._pyro_context, self._pyro_get_fullname(name)
-        leaves: dict[str, Any] = self._parameters
-        key = leaf_key(name)
-        if not context.active:
-            return constrained_value(full_name, leaves[key], constraint)
-        return context.once(
-            full_name, constrained_parameter_site, full_name, leaves, key, constraint, event_dim
-        )
-
-    def _pyro_read_leaf(self, key: str) -> Any:
-        leaf, context = self._parameters[key], self._pyro_context
-        if not context.active or constrained_name(key) in self._pyro_params:
-            return leaf
-        full_name = self._pyro_get_fullname(key)
-        return context.once(full_name, plain_parameter_site, full_name, leaf)
-
-    def _pyro_read_sample(self, name: str, prior: Any) -> Any:
-        context = self._pyro_context
-        if not context.active:
-            return draw_prior(self, prior)
-        full_name = self._pyro_get_fullname(name)
-        return context.once(full_name, sample_prior, full_name, self, prior)
-
-    def _pyro_read_module(self, name: str, module: nn.Module) -> nn.Module:
-        context = self._pyro_context
-        if context.active:
-            full_name = self._pyro_get_fullname(name)
-            context.once(full_name, plain_module_sites, full_name, module)
-        return module
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_pyro_samples" not in self.__dict__:
@@ -238,6 +229,7 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         elif isinstance(value, PyroSample):
             self._pyro_undeclare(name)
             self._pyro_samples[name] = value.prior
+            tell_class(type(self), name)
         elif is_constrained and isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             self._pyro_write_param(name, value)
         else:
@@ -247,7 +239,7 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         self._pyro_forget_value(name)
 
     def _pyro_forget_value(self, name: str) -> None:
-        values = self._pyro_context.cache
+        values = self._pyro_context.call.values
         if values:
             values.pop(self._pyro_get_fullname(name), None)
 
@@ -261,8 +253,11 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
 
     def __delattr__(self, name: str) -> None:
         leaf = self._parameters.get(leaf_key(name) if name in self._pyro_params else name)
+        child = self._modules.get(name)
         if leaf is not None:
             forget_stored(leaf)
+        if child is not None:
+            forget_module(child)
         if leaf is not None or name in self._pyro_samples:
             self._pyro_forget_value(name)
             self._pyro_undeclare(name)
@@ -270,11 +265,10 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
             super().__delattr__(name)
 
     def _pyro_undeclare(self, name: str) -> None:
-        fields = self.__dict__
-        fields["_parameters"].pop(leaf_key(name) if name in self._pyro_params else name, None)
-        for kind in ("_pyro_params", "_pyro_samples", "_modules"):
-            fields[kind].pop(name, None)
-        fields.pop(name, None)
+        self._parameters.pop(leaf_key(name) if name in self._pyro_params else name, None)
+        for holder in self._pyro_holders():
+            holder.pop(name, None)
+        self._non_persistent_buffers_set.discard(name)
 
     def _pyro_declare_param(self, name: str, declared: PyroParam) -> None:
         initial, constraint, event_dim = declared
@@ -282,6 +276,7 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         self._pyro_undeclare(name)
         self._pyro_params[name] = constraint, event_dim
         self._parameters[leaf_key(name)] = leaf
+        tell_class(type(self), name)
 
     def _pyro_write_param(self, name: str, value: Tensor) -> None:
         full_name, key = self._pyro_get_fullname(name), leaf_key(name)
@@ -389,8 +384,7 @@ def clear(mod: PyroModule) -> None:
     >>> hasattr(module, "x")
     False
     """
-    for leaf in mod.parameters():
-        forget_stored(leaf)
+    forget_module(mod)
     for key in list(mod._parameters):
         delattr(mod, _attribute_of_leaf(mod, key))
     for name in list(mod._modules):

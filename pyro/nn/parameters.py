@@ -60,15 +60,16 @@ def constrained_value(full_name: str, leaf: Tensor, constraint: Constraint) -> T
     """Compute a parameter's value from its leaf alone, without the param store.
 
     :param full_name: the parameter's name, for errors.
-    :param leaf: the unconstrained leaf; one that requires no gradient is a constant.
+    :param leaf: the unconstrained leaf; one that requires no gradient is a constant, and what a
+        handler lent is no leaf.
     :param constraint: the set that the value lives on.
-    :returns: the value; its ``unconstrained()`` gives the leaf, unless that is a constant.
+    :returns: the value; its ``unconstrained()`` gives the leaf, where it is one to be learned.
 
     >>> leaf = nn.Parameter(torch.tensor(0.0))
     >>> constrained_value("scale", leaf, constraints.positive).item()
     1.0
     """
-    if leaf.requires_grad:
+    if leaf.is_leaf and leaf.requires_grad:
         return slot_around(full_name, leaf, constraint).value()
     value: Tensor = transform_to(constraint)(leaf)
     return value
@@ -88,6 +89,8 @@ def plain_parameter_site(full_name: str, own: nn.Parameter) -> Tensor:
     """
     if not own.requires_grad:
         return own
+    if not am_i_wrapped():
+        return _give_own(own, full_name)
     return _param_site(full_name, functools.partial(_give_own, own), own, constraints.real, None)
 
 
@@ -144,9 +147,36 @@ def constrained_parameter_site(
     leaf = leaves[key]
     if not leaf.requires_grad:
         return constrained_value(full_name, leaf, constraint)
+    if not am_i_wrapped():
+        return _give_constrained(leaves, key, full_name, None, constraint)
     give = functools.partial(_give_constrained, leaves, key)
-    first = functools.partial(constrained_value, full_name, leaf, constraint)
+    first = _FirstValue(full_name, leaf, constraint)
     return _param_site(full_name, give, first, constraint, event_dim)
+
+
+class _FirstValue:
+    """What a constrained parameter starts from: a function that tells the shape beforehand.
+
+    Most runs need none of it, and handlers that compare shapes need no more than that.
+    """
+
+    __slots__ = ("full_name", "leaf", "constraint")
+
+    def __init__(self, full_name: str, leaf: Tensor, constraint: Constraint) -> None:
+        self.full_name = full_name
+        self.leaf = leaf
+        self.constraint = constraint
+
+    def __call__(self) -> Tensor:
+        return constrained_value(self.full_name, self.leaf, self.constraint)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size(transform_to(self.constraint).forward_shape(self.leaf.shape))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.leaf.dtype
 
 
 def _give_constrained(
@@ -202,8 +232,6 @@ def _param_site(
     constraint: Constraint,
     event_dim: int | None,
 ) -> Tensor:
-    if not am_i_wrapped():
-        return give(full_name, first, constraint, event_dim)
     kwargs = {"constraint": constraint, "event_dim": event_dim}
     value: Tensor = emit(new_message("param", full_name, give, (full_name, first), kwargs))
     return value
@@ -234,6 +262,15 @@ def forget_stored(own: Tensor) -> None:
     full_name = _PYRO_PARAM_STORE.param_name(own)
     if full_name is not None:
         del _PYRO_PARAM_STORE[full_name]
+
+
+def forget_module(module: nn.Module) -> None:
+    """Take all parameters of a module out of the store.
+
+    :param module: the module.
+    """
+    for leaf in module.parameters():
+        forget_stored(leaf)
 
 
 def publish_leaf(full_name: str, own: Tensor) -> None:
