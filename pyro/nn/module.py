@@ -209,10 +209,12 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         leaf = fields["_parameters"].get(name)
         if leaf is not None:
             return read_leaf(self, name, leaf)
+        if any(name in fields[kind] for kind in ("_parameters", "_buffers", "_modules")):
+            return super().__getattr__(name)
         declared = getattr(type(self), name, None)
         if isinstance(declared, PyroSample):
             return read_sample(self, name, declared.prior)
-        if isinstance(declared, PyroParam) and name not in fields["_buffers"]:
+        if isinstance(declared, PyroParam):
             self._pyro_declare_param(name, declared.for_module(self))
             return read_param(self, name)
         return super().__getattr__(name)

@@ -12,7 +12,7 @@ from pyro.distributions import constraints
 from pyro.nn import PyroModule, PyroParam, PyroSample
 from pyro.nn.module import clear, to_pyro_module_
 from tests.helpers import assert_close
-from tests.nn.models import Inner, Outer
+from tests.nn.models import Inner, Outer, sites_of
 
 
 class TestAttributes:
@@ -164,3 +164,135 @@ class TestAttributes:
         constraint: Any = "positive"
         with pytest.raises(TypeError, match="At site 'net.x': the constraint is 'positive'"):
             module.x = PyroParam(torch.tensor(2.0), constraint)
+
+
+class Defaults(PyroModule):
+    rate = PyroParam(torch.tensor(0.5), constraints.unit_interval)
+    noise = PyroSample(dist.Normal(0.0, 1.0))
+
+    @PyroParam
+    def shift(self: Any) -> Any:
+        return self.rate + 1.0
+
+    def forward(self: Any) -> Any:
+        return self.noise + self.rate
+
+
+class TestClassBodies:
+    def test_tensors_are_parameters_from_the_start(self) -> None:
+        assert [name for name, _ in Defaults().named_parameters()] == ["rate_unconstrained"]
+
+    def test_a_subclass_declares_anew_or_not_at_all(self) -> None:
+        class Sure(Defaults):
+            noise = 0.0
+            rate = PyroSample(dist.Uniform(0.0, 1.0))
+
+        assert sites_of(Sure()) == {"rate": "sample"}
+        assert list(Sure().named_parameters()) == []
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("noise", nn.Parameter(torch.tensor(2.0)), {"noise": "param", "rate": "param"}),
+            ("noise", torch.tensor(2.0), {"rate": "param"}),
+            ("noise", PyroParam(torch.tensor(2.0)), {"noise": "param", "rate": "param"}),
+            ("rate", PyroSample(dist.Beta(1.0, 1.0)), {"noise": "sample", "rate": "sample"}),
+            ("rate", nn.Parameter(torch.tensor(2.0)), {"noise": "sample", "rate": "param"}),
+            ("rate", 2.0, {"noise": "sample"}),
+        ],
+    )
+    def test_an_instance_declares_anew(self, name: str, value: Any, expected: Any) -> None:
+        module: Any = Defaults()
+        setattr(module, name, value)
+        assert sites_of(module) == expected
+        other: Any = Defaults()
+        assert sites_of(other) == {"noise": "sample", "rate": "param"}
+
+    def test_a_declaration_may_come_after_the_class(self) -> None:
+        class Late(PyroModule):
+            def forward(self: Any) -> Any:
+                return self.x
+
+        module: Any = Late()
+        cls: Any = Late
+        cls.x = PyroSample(dist.Normal(0.0, 1.0))
+        assert sites_of(module) == {"x": "sample"}
+
+    def test_what_an_instance_declares_is_not_seen_on_its_class(self) -> None:
+        class Plain(PyroModule):
+            pass
+
+        one: Any = Plain()
+        other: Any = Plain()
+        one.x = PyroSample(dist.Normal(0.0, 1.0))
+        assert hasattr(one, "x")
+        assert not hasattr(other, "x")
+        assert not hasattr(Plain, "x")
+        with pytest.raises(AttributeError, match="'Plain' object has no attribute 'x'"):
+            other.x  # noqa: B018
+        other.x = nn.Linear(1, 1)
+        assert isinstance(other.x, nn.Linear)
+
+
+class TestRegistration:
+    @pytest.mark.parametrize("declared", ["sample", "param", "class"])
+    @pytest.mark.parametrize("kind", ["parameter", "buffer", "module"])
+    def test_a_declaration_gives_way_and_is_not_read(self, declared: str, kind: str) -> None:
+        module: Any = Defaults() if declared == "class" else PyroModule()
+        module.forward = lambda: module.noise
+        if declared == "sample":
+            module.noise = PyroSample(dist.Normal(0.0, 1.0))
+        elif declared == "param":
+            module.noise = PyroParam(torch.tensor(1.0), constraints.positive)
+        state = torch.get_rng_state()
+        value: Any = torch.tensor(2.0)
+        if kind == "parameter":
+            module.register_parameter("noise", nn.Parameter(value))
+        elif kind == "buffer":
+            module.register_buffer("noise", value)
+        else:
+            value = Inner()
+            module.add_module("noise", value)
+        assert module.noise is value or bool(module.noise == value)
+        assert torch.equal(torch.get_rng_state(), state)
+        sites = {"parameter": {"noise": "param"}, "buffer": {}, "module": {}}[kind]
+        assert sites_of(module) == sites
+        assert "noise_unconstrained" not in module.state_dict()
+
+    @pytest.mark.parametrize(
+        "value", [PyroSample(dist.Normal(0.0, 1.0)), PyroParam(torch.ones(()))]
+    )
+    def test_a_buffer_gives_way_to_a_declaration(self, value: Any) -> None:
+        module: Any = PyroModule()
+        module.register_buffer("x", torch.zeros(()), persistent=False)
+        module.x = value
+        assert list(module.buffers()) == []
+        module.register_buffer("x", torch.zeros(()))
+        assert list(module.state_dict()) == ["x"]
+
+    def test_what_is_no_declaration_is_refused_as_torch_does(self) -> None:
+        module: Any = PyroModule()
+        module.x = 3.0
+        with pytest.raises(KeyError, match="attribute 'x' already exists"):
+            module.register_parameter("x", nn.Parameter(torch.zeros(1)))
+
+    def test_no_parameter_is_no_site(self) -> None:
+        module: Any = PyroModule()
+        module.register_parameter("x", None)
+        module.forward = lambda: module.x
+        assert sites_of(module) == {}
+
+    def test_a_deleted_submodule_leaves_the_store(self) -> None:
+        module: Any = Outer()
+        module()
+        del module.inner
+        assert not any(name.startswith("inner") for name in pyro.get_param_store())
+        assert not hasattr(module, "inner")
+
+    @pytest.mark.parametrize("within", [False, True])
+    def test_a_function_that_gives_no_law_is_refused(self, within: bool) -> None:
+        module: Any = PyroModule("net")
+        module.x = PyroSample(lambda self: None)
+        module.forward = lambda: module.x
+        with pytest.raises(TypeError, match="At site 'net.x': the function .* gave None"):
+            module() if within else module.x

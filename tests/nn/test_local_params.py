@@ -1,6 +1,7 @@
 """Parameters of modules that stay out of the param store."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -15,6 +16,18 @@ from pyro.infer.autoguide import AutoNormal
 from pyro.nn import PyroModule, PyroParam
 from tests.helpers import assert_close, trace_of
 from tests.nn.models import NAMES, Net
+
+
+class Scaled(PyroModule):
+    """A model whose evidence pulls ``scale`` down at every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = PyroParam(torch.tensor(2.0), constraints.positive)
+
+    def forward(self: Any) -> None:
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        pyro.sample("x", dist.Normal(0.1 * z, self.scale), obs=torch.tensor(0.0))
 
 
 class TestLocalParams:
@@ -87,3 +100,33 @@ class TestLocalParams:
             twin().backward()
         assert net.scale_unconstrained.grad is None
         assert twin.scale_unconstrained.grad is not None
+
+    @pytest.mark.parametrize("local", [False, True])
+    def test_torch_optimisers_fit_an_elbo_module(self, local: bool) -> None:
+        model, guide = self._fitted(local)
+        expected = self._fitted(False)
+        for module, other in zip((model, guide), expected, strict=True):
+            assert_close(dict(module.state_dict()), dict(other.state_dict()))
+        assert_close(model.scale, 2.0 * math.exp(-0.1 * 3))  # Adam's first steps are of size lr
+
+    def _fitted(self, local: bool) -> tuple[Any, Any]:
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        model: Any = Scaled()
+        with settings.context(module_local_params=local):
+            guide = AutoNormal(model)
+            loss = Trace_ELBO()(model, guide)
+            loss()  # the guide takes its shape from the model
+            names = {name for name, _ in loss.named_parameters()}
+            assert names == {
+                "model.scale_unconstrained",
+                "guide.locs.z_unconstrained",
+                "guide.scales.z_unconstrained",
+            }
+            optim = torch.optim.Adam(loss.parameters(), lr=0.1)
+            for _ in range(3):
+                optim.zero_grad()
+                loss().backward()
+                optim.step()
+            assert (len(pyro.get_param_store()) == 0) == local
+        return model, guide

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+import pyro
+from pyro import settings
 from pyro.nn import PyroModule, PyroModuleList
 from tests.helpers import assert_close
 from tests.nn.models import Declared, Inner, Outer, sites_of
@@ -63,3 +65,50 @@ class TestCopies:
 
 class Special(PyroModule[nn.Linear]):  # type: ignore[type-arg]
     pass
+
+
+class TestStates:
+    @pytest.mark.parametrize("cls", [Inner, Outer, Declared])
+    @pytest.mark.parametrize("local", [False, True])
+    @pytest.mark.parametrize("saved_after", [False, True])
+    @pytest.mark.parametrize("loaded_after", [False, True])
+    def test_a_state_goes_round(
+        self, cls: Any, local: bool, saved_after: bool, loaded_after: bool
+    ) -> None:
+        def build(called: bool) -> Any:
+            module = cls()
+            for parameter in module.parameters():
+                nn.init.normal_(parameter)
+            if called:
+                module()
+            return module
+
+        with settings.context(module_local_params=local):
+            old = build(saved_after)
+            state = {key: value.clone() for key, value in old.state_dict().items()}
+            pyro.clear_param_store()
+            new = build(loaded_after)
+            report = new.load_state_dict(state, strict=True)
+        assert report.missing_keys == report.unexpected_keys == []
+        assert_close(dict(new.state_dict()), state)
+        assert_close(dict(new.named_pyro_params()), dict(old.named_pyro_params()))
+
+    def test_a_local_module_pickles(self) -> None:
+        module: Any = Outer()
+        with settings.context(module_local_params=True):
+            module()
+            for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+                twin.inner.scale = torch.tensor(9.0)
+                assert_close(module.inner.scale, 2.0)
+                assert sites_of(twin) == sites_of(module)
+                assert_close(twin.inner.scale, 9.0)
+        assert len(pyro.get_param_store()) == 0
+
+    def test_a_function_given_first_value_waits(self) -> None:
+        module: Any = Declared()
+        assert list(dict(module.named_parameters())) == ["rate_unconstrained"]
+        assert set(module.state_dict()) == {
+            "scale_unconstrained",
+            "shift_unconstrained",
+            "rate_unconstrained",
+        }

@@ -1,16 +1,21 @@
 """Trees of modules: names, containers, and torch modules that are turned into Pyro modules."""
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar, get_origin
 
 import pytest
 import torch
 from torch import nn
 
+import pyro
 import pyro.distributions as dist
 from pyro.nn import PyroModule, PyroModuleList, PyroSample
 from pyro.nn.module import _Context, to_pyro_module_
+from pyro.poutine.handlers import condition, substitute
 from tests.helpers import assert_close, trace_of
 from tests.nn.models import Inner, sites_of
+
+T = TypeVar("T")
 
 
 class TestTree:
@@ -115,3 +120,132 @@ class TestTree:
         reference.load_state_dict(state)
         expected = reference(torch.ones(4, 2))[0]
         assert_close(trace.nodes["_RETURN"]["value"][0], expected)
+
+    def test_what_is_made_of_a_subclass_inherits(self) -> None:
+        assert issubclass(PyroModule[Layer], PyroModule[nn.Linear])
+        assert issubclass(PyroModule[Both], PyroModule[Layer])
+        assert issubclass(PyroModule[nn.LSTM], PyroModule[nn.RNNBase])
+        assert isinstance(PyroModule[Both](1, 1), PyroModule[nn.Linear])
+        assert PyroModule[PyroModule[Layer]] is PyroModule[Layer]
+
+        class Special(PyroModule[Layer]):  # type: ignore[misc]
+            pass
+
+        assert issubclass(Special, PyroModule[nn.Linear])
+        assert PyroModule[Special] is Special
+        assert sites_of(PyroModule[Both](1, 1), torch.ones(1)) == {
+            "weight": "param",
+            "bias": "param",
+        }
+
+    def test_a_made_sequence_of_a_subclass_reads_its_members(self) -> None:
+        class Chain(nn.Sequential):
+            pass
+
+        chain = PyroModule[Chain](nn.Linear(1, 1))
+        assert list(sites_of(chain, torch.ones(1))) == ["0$$$weight", "0$$$bias"]
+
+    def test_abstract_and_generic_classes(self) -> None:
+        class Abstract(nn.Module, ABC):
+            @abstractmethod
+            def width(self) -> int: ...
+
+        class Concrete(PyroModule[Abstract]):  # type: ignore[type-arg]
+            def width(self) -> int:
+                return 3
+
+        with pytest.raises(TypeError, match="abstract"):
+            PyroModule[Abstract]()
+        assert Concrete().width() == 3
+
+        class Box(nn.Module, Generic[T]):
+            pass
+
+        class Own(PyroModule, Generic[T]):
+            pass
+
+        assert PyroModule[Box[int]] is PyroModule[Box]
+        assert get_origin(Own[int]) is Own
+        assert isinstance(Own[int](), PyroModule)
+
+    @pytest.mark.parametrize("cls", [PyroModuleList, PyroModule[nn.Sequential]])
+    def test_members_are_named_by_their_place(self, cls: Any) -> None:
+        root: Any = PyroModule("r")
+        first, second, third = Inner(), Inner(), Inner()
+        root.list = cls([first, second]) if cls is PyroModuleList else cls(first, second)
+        root.forward = lambda: [member() for member in root.list]
+        root()
+        root.list.insert(0, third)
+        first.scale = torch.tensor(5.0)
+        places = [(third, "r.list.0"), (first, "r.list.1"), (second, "r.list.2")]
+        assert all(member._pyro_name == name for member, name in places)
+        assert [n for n, kind in sites_of(root).items() if kind == "sample"] == [
+            "r.list.0.noise",
+            "r.list.1.noise",
+            "r.list.2.noise",
+        ]
+        assert_close(first.scale, 5.0)
+        root.list.pop(0)
+        assert [first._pyro_name, second._pyro_name] == ["r.list.0", "r.list.1"]
+        root()
+        assert_close(pyro.get_param_store()["r.list.0.scale"], 5.0)
+        assert "r.list.2.scale" not in pyro.get_param_store()
+
+    def test_members_of_a_dictionary(self) -> None:
+        members: Any = PyroModule[nn.ModuleDict]({"a": Inner(), "b": nn.Linear(1, 1)})
+        members.forward = lambda: [members["a"](), members["b"](torch.ones(1))]
+        names = ["a.scale", "a.noise", "a.weight", "b$$$weight", "b$$$bias"]
+        assert list(sites_of(members)) == names
+        members.forward = lambda: [list(members.values()), dict(members.items())]
+        assert list(sites_of(members)) == names[3:]
+        assert list(members) == ["a", "b"]
+        taken = members.pop("b")
+        assert isinstance(taken, nn.Linear)
+        assert list(members.keys()) == ["a"]
+        assert not any(name.startswith("b") for name in pyro.get_param_store())
+        for access in (members.__getitem__, members.__delitem__):
+            with pytest.raises(KeyError, match="training"):
+                access("training")
+
+    @pytest.mark.parametrize("cls", [nn.ParameterList, PyroModule[nn.ParameterList]])
+    def test_lists_of_parameters(self, cls: Any) -> None:
+        module: Any = PyroModule()
+        module.list = cls([nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(3.0))])
+        module.forward = lambda: module.list[0] * module.list[1]
+        dot = "$$$" if cls is nn.ParameterList else "."
+        assert sites_of(module) == {f"list{dot}0": "param", f"list{dot}1": "param"}
+        assert_close(module(), 6.0)
+
+    def test_a_module_shared_by_two_branches_has_one_name(self) -> None:
+        root: Any = PyroModule()
+        root.left, root.right = PyroModule(), PyroModule()
+        root.left.leaf = root.right.leaf = Inner()
+        root.forward = lambda: (root.left.leaf(), root.right.leaf())
+        assert list(sites_of(root)) == ["right.leaf.scale", "right.leaf.noise", "right.leaf.weight"]
+        one, other = root()
+        assert_close(one, other)
+
+    def test_pyro_module_names_the_leaves(self) -> None:
+        inner: Any = Inner()
+        pyro.module("net", inner)
+        names = ["net$$$scale_unconstrained", "net$$$weight"]
+        assert list(pyro.get_param_store()) == names
+        with substitute(data={"scale_unconstrained": torch.tensor(0.0)}):
+            pyro.module("net", inner)
+        assert_close(inner.scale, 1.0)
+        with condition(data={"noise": torch.tensor(3.0)}):
+            assert_close(inner(), 1.0 * 3.0 + 0.5 * 3.0 + 4.0)
+        pyro.module("net", inner)
+        assert_close(inner.scale, 2.0)
+
+
+class Layer(nn.Linear):
+    pass
+
+
+class Extra(nn.Module):
+    pass
+
+
+class Both(Layer, Extra):
+    pass
