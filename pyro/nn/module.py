@@ -209,7 +209,11 @@ class PyroModule(nn.Module, metaclass=_PyroModuleMeta):
         leaf = fields["_parameters"].get(name)
         if leaf is not None:
             return read_leaf(self, name, leaf)
-        if any(name in fields[kind] for kind in ("_parameters", "_buffers", "_modules")):
+        if (
+            name in fields["_parameters"]
+            or name in fields["_buffers"]
+            or name in fields["_modules"]
+        ):
             return super().__getattr__(name)
         declared = getattr(type(self), name, None)
         if isinstance(declared, PyroSample):
