@@ -9,10 +9,12 @@ from torch import nn
 
 import pyro
 import pyro.distributions as dist
+from pyro.distributions import constraints
 from pyro.nn import PyroModule, PyroParam, PyroSample
-from pyro.poutine.handlers import condition, equalize, substitute
-from tests.helpers import assert_close
-from tests.nn.models import Outer
+from pyro.poutine.handlers import block, condition, equalize, substitute
+from pyro.poutine.messenger import Messenger
+from tests.helpers import assert_close, trace_of
+from tests.nn.models import Outer, sites_of
 
 
 class TestHandlers:
@@ -100,3 +102,26 @@ class TestHandlers:
         assert {i: (bool(same), value.item()) for i, (same, value) in results.items()} == {
             i: (True, i + 0.5) for i in range(8)
         }
+
+    @pytest.mark.parametrize(
+        "declared",
+        [nn.Parameter(torch.tensor(2.0)), PyroParam(torch.tensor(2.0), constraints.positive)],
+    )
+    def test_parameters_are_hidden_and_lifted_as_any_other(self, declared: Any) -> None:
+        class Lift(Messenger):
+            """Draws a parameter from a law in place of reading it."""
+
+            def _pyro_param(self, msg: Any) -> None:
+                msg["type"], msg["fn"] = "sample", dist.LogNormal(0.0, 1.0)
+                msg["args"], msg["kwargs"] = (), {}
+
+        module: Any = PyroModule()
+        module.x = declared
+        module.forward = lambda: module.x * 1.0
+        assert sites_of(block(module, hide=["x"])) == {}
+        with Lift():
+            trace = trace_of(module)
+        assert trace.nodes["x"]["type"] == "sample"
+        assert_close(trace.nodes["_RETURN"]["value"], trace.nodes["x"]["value"])
+        assert trace.nodes["x"]["value"] != 2.0
+        assert_close(module(), 2.0)
