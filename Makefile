@@ -4,9 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 PEER := build/peer
+VERSION ?= 1.9.2
 PEER_READY := $(PEER)/.ready
 
-.PHONY: help demo test test-slow lint docs perf clean
+.PHONY: help demo test test-slow lint docs perf upstream-patch clean
 
 help:
 	@echo "make demo       ask whether the penguin species share a parameter"
@@ -15,6 +16,7 @@ help:
 	@echo "make lint       check style, types and architecture"
 	@echo "make docs       build docs/build/html and run every example in it"
 	@echo "make perf       time this package beside the released pyro-ppl 1.9.2"
+	@echo "make upstream-patch VERSION=1.8.6  put equalize into that pyro-ppl and test it there"
 	@echo "make clean      remove what the targets above built (all but $(VENV))"
 
 $(READY): setup.py pyproject.toml constraints.txt pyro/_version.py
@@ -53,6 +55,9 @@ docs: $(READY)
 perf: $(READY) $(PEER_READY)
 	$(RUN) perf/compare.py --peer $(PEER)
 
+upstream-patch: $(READY)
+	$(RUN) tools/upstream_patch.py $(VERSION)
+
 clean:
 	rm -rf build docs/build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(READY)
-	find pyro tests examples perf docs -name __pycache__ -prune -exec rm -rf {} +
+	find pyro tests examples perf tools docs -name __pycache__ -prune -exec rm -rf {} +

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyro._foundation.rng import set_rng_seed
-from pyro._foundation.validation import is_validation_enabled
-from pyro._foundation.warnings import forget_warnings
-from pyro.params.param_store import _PYRO_PARAM_STORE
-from pyro.poutine.runtime import _PYRO_STACK
+from pyro.poutine.runtime import _PYRO_PARAM_STORE, _PYRO_STACK
+from pyro.poutine.util import is_validation_enabled
+from pyro.util import set_rng_seed
+from tests.rooms import forget_warnings
 
 pytest.register_assert_rewrite("tests.helpers", "tests.equalized")
 

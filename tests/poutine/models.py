@@ -11,7 +11,7 @@ from torch import Tensor
 import pyro
 import pyro.distributions as dist
 from pyro.poutine import runtime
-from pyro.poutine.sites import site_is_latent
+from tests.rooms import site_is_latent
 
 CATEGORIES = ("dogs", "cats")
 

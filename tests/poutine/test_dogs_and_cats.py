@@ -85,7 +85,7 @@ def test_the_gradient_of_a_shared_shift_is_the_sum_of_the_two() -> None:
     observed = poutine.condition(dogs_and_cats, {**data, **latents})
     log_density = trace_of(poutine.equalize(observed, ".+_shift", "param")).log_prob_sum()
     torch.as_tensor(log_density).backward()
-    shift = pyro.get_param_store().unconstrained("dogs_shift")
+    shift = pyro.param("dogs_shift").unconstrained()
     residuals = torch.stack([data[f"{c}_values"] for c in CATEGORIES]) - 0.3 - shift.detach()
     assert_close(shift.grad, residuals.sum().reshape(1) / 1.2**2)
 

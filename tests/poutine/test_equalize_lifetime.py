@@ -180,7 +180,10 @@ def test_a_list_changed_after_construction_does_not_reach_copies() -> None:
 
 # Threads.
 
+HAS_THREADS = pytest.mark.whole_package("all threads share one handler stack there")
 
+
+@HAS_THREADS
 def test_threads_share_a_handler_and_not_its_groups() -> None:
     def own_model(start: float) -> list[float]:
         return [pyro.sample(f"v{i}", dist.Delta(torch.tensor(start + i))).item() for i in range(50)]
@@ -191,6 +194,7 @@ def test_threads_share_a_handler_and_not_its_groups() -> None:
     assert results == [[100.0 * k] * 50 for k in range(64)]
 
 
+@HAS_THREADS
 def test_a_thread_started_within_a_block_is_not_tied() -> None:
     with poutine.equalize(sites=["a", "b"]), ThreadPoolExecutor(1) as pool:
         a, b = pair()

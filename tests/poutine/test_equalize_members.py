@@ -11,14 +11,14 @@ import pyro
 import pyro.distributions as dist
 import pyro.poutine as poutine
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.sites import (
+from tests.helpers import assert_close, trace_of
+from tests.poutine.models import latent_names, normals, refused, value_of
+from tests.rooms import (
     site_is_deterministic,
     site_is_equalized,
     site_is_latent,
     site_is_observed,
 )
-from tests.helpers import assert_close, trace_of
-from tests.poutine.models import latent_names, normals, refused, value_of
 
 BOTH = pytest.mark.parametrize("keep_dist", [False, True])
 ONE, TWO = torch.tensor(1.0), torch.tensor(2.0)
@@ -243,6 +243,7 @@ def test_replaying_an_equalized_run(keep_dist: bool) -> None:
     assert_close(again.log_prob_sum(), record.log_prob_sum())
 
 
+@pytest.mark.whole_package("replay leaves an observed site alone there")
 @BOTH
 def test_replaying_a_run_in_which_the_sites_differed_is_refused(keep_dist: bool) -> None:
     record = trace_of(normals("ab"))

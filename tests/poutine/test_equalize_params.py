@@ -74,7 +74,7 @@ def test_constrained_values_are_shared() -> None:
 
     a, b = poutine.equalize(model, ["a", "b"], "param")()
     assert b.item() == pytest.approx(2.0)
-    assert b.unconstrained() is pyro.get_param_store().unconstrained("a")
+    assert b.unconstrained() is pyro.param("a").unconstrained()
 
 
 def test_a_constraint_that_excludes_the_value_is_refused() -> None:
@@ -137,6 +137,7 @@ def test_params_in_a_subsampled_plate_share_their_rows() -> None:
     assert list(pyro.get_param_store()) == ["a"]
 
 
+@pytest.mark.whole_package("the rows are cut on their way through the handler there")
 def test_a_subsampled_plate_around_the_handler() -> None:
     def model() -> tuple[Tensor, Tensor]:
         a = pyro.param("a", torch.arange(4.0), event_dim=0)
@@ -160,6 +161,7 @@ class Net(nn.Module):
         return self.left(x) - self.right(x)  # type: ignore[no-any-return]
 
 
+TIES_MODULES = pytest.mark.whole_package("pyro.module puts no tied value into a module there")
 ALL_RIGHT = {"weight": r".*\.weight", "bias": r".*\.bias"}
 
 
@@ -172,6 +174,7 @@ def tied_output(net: nn.Module, x: Tensor) -> Tensor:
     return output
 
 
+@TIES_MODULES
 def test_a_module_computes_with_the_tied_values() -> None:
     net, x = Net(), torch.randn(3, 2)
     own = net.right.weight
@@ -180,6 +183,7 @@ def test_a_module_computes_with_the_tied_values() -> None:
     assert net.right.weight is net.left.weight is not own
 
 
+@TIES_MODULES
 def test_two_modules_share_a_parameter_with_its_gradient() -> None:
     one, two, x = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False), torch.ones(2)
 
@@ -205,6 +209,7 @@ def test_the_next_run_without_equalize_has_the_modules_own_parameters() -> None:
     }
 
 
+@TIES_MODULES
 def test_a_tied_module_copies() -> None:
     net, x = Net(), torch.randn(3, 2)
     tied_output(net, x)
@@ -212,6 +217,7 @@ def test_a_tied_module_copies() -> None:
     assert_close(twin(x), torch.zeros(3, 2))
 
 
+@TIES_MODULES
 def test_tying_again_is_tying() -> None:
     net, x = Net(), torch.randn(3, 2)
     for _ in range(3):
