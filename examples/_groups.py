@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+PENGUINS = Path(__file__).parent / "data" / "penguins.csv"
 NOT_AVAILABLE = {"", "na", "n/a", "nan", "null", "none"}
 FEWEST_ROWS = 3
 

@@ -4,6 +4,7 @@ import math
 from itertools import zip_longest
 from typing import NamedTuple
 
+from _bartlett import bartlett
 from _groups import Data
 from _score import Score, total_and_error
 
@@ -42,6 +43,8 @@ def print_report(data: Data, scores: dict[str, Score], answers: dict[str, Answer
     print(LEGEND)
     for answer in answers.values():
         print(f"May the groups share {answer.question}? {answer.verdict}: {reason(answer)}")
+    p_value = bartlett(list(data.groups.values()))
+    print(f"For comparison, Bartlett's test that the groups have one std: p = {p_value:.2g}")
 
 
 def table_line(label: str, scores: dict[str, Score], answers: dict[str, Answer]) -> list[str]:

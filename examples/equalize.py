@@ -25,11 +25,12 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
+from _command import OneLineParser
 from _figure import FORMATS, draw_figure
-from _groups import Data, UserError, load
+from _groups import PENGUINS, Data, UserError, load
 from _report import Answer, print_report
 from _score import Score, score
 from torch import Tensor
@@ -42,7 +43,6 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoNormal
 from pyro.optim import ClippedAdam
 
-PENGUINS = Path(__file__).parent / "data" / "penguins.csv"
 LOG_ODDS = math.log(20.0)
 OUTCOMES = ("does not", "undecided", "holds")
 
@@ -157,13 +157,6 @@ def answers_to(scores: dict[str, Score]) -> dict[str, Answer]:
         if variant.restricts:
             answers[label] = answer(label, scores, answers)
     return answers
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser that names what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parse(arguments: list[str] | None) -> tuple[OneLineParser, argparse.Namespace]:

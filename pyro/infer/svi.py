@@ -29,7 +29,9 @@ class _ParamsRead(Messenger):
 
     def _pyro_post_param(self, msg: Message) -> None:
         name = msg["name"]
-        if name not in self.leaves and not site_is_equalized(msg):  # its owner has the leaf
+        # A tied value has its owner's leaf; one that a handler substituted is given, not learnt.
+        is_own = not site_is_equalized(msg) and hasattr(msg["value"], "unconstrained")
+        if name not in self.leaves and is_own:
             self.leaves[name] = msg["value"].unconstrained()
 
 

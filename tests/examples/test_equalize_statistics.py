@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from _bartlett import bartlett
 from _groups import Data, load
 from _score import Score, log_integral_over_shifts, pointwise_elpd, score
 from equalize import LOG_ODDS, PENGUINS, VARIANTS, answers_to, fit, verdict
@@ -168,6 +169,28 @@ def test_the_exact_verdicts_on_penguins(measurement: str, bartlett: float, expec
     assert verdict(float(exact.log_bayes_factor("equal std", summary))) == expected
     assert verdict(float(exact.log_bayes_factor("equal mean and std", summary))) == "does not"
     assert verdict(float(exact.log_bayes_factor("equal shift", summary))) == "undecided"
+
+
+@pytest.mark.parametrize("measurement", [FLIPPER, LENGTH, DEPTH, MASS])
+def test_bartletts_test_is_that_of_scipy(measurement: str) -> None:
+    groups = list(penguins(measurement).groups.values())
+    expected = stats.bartlett(*(values.double().numpy() for values in groups)).pvalue
+    assert bartlett(groups) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 3.0])
+def test_the_verdict_never_contradicts_bartletts_test(ratio: float) -> None:
+    """Sharing a std is not held to where it refuses at 1 in 20, nor refused where it does not."""
+    rng = np.random.default_rng(3)
+    verdicts = set()
+    for _ in range(60):
+        groups = list((rng.standard_normal((100, 3)) * [1.0, 1.0, ratio]).T)
+        summary = exact.Summary.of(groups, 1.0).standardised()
+        outcome = verdict(float(exact.log_bayes_factor("equal std", summary)))
+        p_value = stats.bartlett(*groups).pvalue
+        assert outcome == "undecided" or (outcome == "holds") == (p_value > 0.05)
+        verdicts.add(outcome)
+    assert verdicts - {"undecided"}
 
 
 @pytest.mark.slow

@@ -73,6 +73,16 @@ def test_only_parameters_that_were_read_are_updated() -> None:
     assert_close(pyro.param("unread"), 3.0)
 
 
+def test_a_substituted_parameter_is_given_and_not_learnt() -> None:
+    def model() -> None:
+        sum_of_two = pyro.param("a", torch.tensor(1.0)) + pyro.param("b", torch.tensor(2.0))
+        pyro.sample("x", dist.Normal(sum_of_two, 1.0), obs=torch.tensor(0.0))
+
+    given = poutine.substitute(model, {"a": torch.tensor(5.0)})
+    SVI(given, lambda: None, SGD({"lr": 0.1}), Trace_ELBO()).step()
+    assert_close(dict(pyro.get_param_store().items()), {"b": torch.tensor(2.0 - 0.1 * 7.0)})
+
+
 def test_evaluating_the_loss_changes_nothing() -> None:
     svi = SVI(model, guide, Adam({"lr": 0.1}), Trace_ELBO())
     svi.step()
