@@ -18,4 +18,5 @@ def bartlett(groups: list[Tensor]) -> float:
     excess = total * pooled.log() - (freedom * variances.log()).sum()
     correction = 1 + ((1 / freedom).sum() - 1 / total) / (3 * others)
     chi_square = (excess / correction).clamp(min=0.0)
-    return torch.special.gammaincc(torch.tensor(others / 2).double(), chi_square / 2).item()
+    shape = torch.tensor(others / 2).double()
+    return float(torch.special.gammaincc(shape, chi_square / 2))

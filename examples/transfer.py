@@ -35,7 +35,7 @@ class Result(NamedTuple):
     new: str
     alone: list[float]
     transferred: list[float]
-    optimised: tuple[int, int]  # parameters: alone, transferred
+    optimised: tuple[int, int] = (0, 0)  # parameters: alone, transferred
 
 
 def splits(points: Points, rows: int) -> Iterator[tuple[Points, Points]]:
@@ -66,13 +66,13 @@ def compare(groups: Groups, rows: int, steps: int) -> Result:
     by_size = sorted(groups, key=lambda name: len(groups[name].x))
     new, source = by_size[0], by_size[-1]
     with_source_known = given(fit(lines, {source: groups[source]}, steps))
-    densities: list[list[float]] = [[], []]
+    result = Result(source, new, [], [])
     for few, others in splits(groups[new], rows):
         alone = fit(lines, {new: few}, steps)
         transferred = fit(with_source_known, {source: groups[source], new: few}, steps)
-        for fitted, found in zip((alone, transferred), densities, strict=True):
-            found.append(log_density(fitted, new, few, others).mean().item())
-    return Result(source, new, *densities, (alone.optimised, transferred.optimised))
+        result.alone.append(log_density(alone, new, few, others).mean().item())
+        result.transferred.append(log_density(transferred, new, few, others).mean().item())
+    return result._replace(optimised=(alone.optimised, transferred.optimised))
 
 
 def print_report(result: Result, rows: int) -> None:
