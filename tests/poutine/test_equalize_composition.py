@@ -19,6 +19,8 @@ from pyro.poutine.sites import site_is_equalized
 from tests.helpers import assert_close, trace_of
 from tests.poutine.models import latent_names, refused, value_of
 
+pytestmark = pytest.mark.whole_package("the other handlers know nothing of tied sites there")
+
 BOTH_MODES = pytest.mark.parametrize("keep_dist", [False, True])
 A, B, C = dist.Normal(0.0, 1.0), dist.Normal(1.0, 2.0), dist.Normal(2.0, 3.0)
 

@@ -14,6 +14,8 @@ from pyro.poutine import handlers
 from tests.equalized import PAIRS, assert_equalized_like_handwritten, facts_of_run
 from tests.helpers import trace_of
 
+pytestmark = pytest.mark.whole_package("the other handlers know nothing of tied sites there")
+
 TWO = torch.tensor(2.0)
 
 
