@@ -119,5 +119,5 @@ def register(
     return keep
 
 
-for _alias in ("validate_distributions", "validate_infer", "validate_poutine"):
-    register(_alias, "pyro._foundation.validation", "setting.enabled")
+for _part in ("distributions_pyro", "distributions_torch", "infer", "poutine"):
+    register(f"validate_{_part}", "pyro._foundation.validation", "setting.enabled")

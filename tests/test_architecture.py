@@ -62,6 +62,7 @@ FLOORS = {
         "pyro.poutine.handlers",
     ],
     "4 primitives": [
+        "pyro._primitives.*",
         "pyro.primitives",
     ],
     "5 modules": [
@@ -102,6 +103,7 @@ FLOORS = {
 
 # Every package `__init__` is a door too.
 DOORS = [
+    "pyro.generic",
     "pyro.util",
     "pyro.poutine.util",
     "pyro.distributions.torch",

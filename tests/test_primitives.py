@@ -374,3 +374,55 @@ def test_seeding_repeats_draws() -> None:
     first = pyro.sample("x", dist.Normal(0.0, 1.0))
     pyro.set_rng_seed(5)
     assert pyro.sample("x", dist.Normal(0.0, 1.0)) == first
+
+
+# Deprecated forms.
+
+
+@pytest.mark.parametrize("use", [pyro.irange, pyro.iarange])
+def test_a_deprecated_plate_says_so_once_and_where(use: Any) -> None:
+    text = rf"pyro.{use.__name__} is deprecated. Write: .*pyro.plate\(name, size\)"
+    with pytest.warns(FutureWarning, match=text) as caught:
+        use("data", 3)
+    assert [each.filename for each in caught] == [__file__]
+    use("data", 3)
+
+
+@pytest.mark.parametrize("use", [pyro.irange, pyro.iarange])
+def test_no_deprecation_is_told_without_validation(use: Any) -> None:
+    with pyro.validation_enabled(False):
+        use("data", 3)
+
+
+@pytest.mark.filterwarnings("ignore:pyro.i:FutureWarning")
+def test_irange_runs_one_element_after_the_other() -> None:
+    def older() -> None:
+        for i in pyro.irange("data", 5, subsample_size=2):
+            pyro.sample(f"x{i}", dist.Normal(0.0, 1.0), obs=ONE)
+
+    def newer() -> None:
+        for i in pyro.plate("data", 5, subsample_size=2):
+            pyro.sample(f"x{i}", dist.Normal(0.0, 1.0), obs=ONE)
+
+    records = []
+    for model in (older, newer):
+        pyro.set_rng_seed(4)
+        records.append(trace_of(model))
+    old, new = records
+    assert list(old) == list(new)
+    assert old.log_prob_sum() == new.log_prob_sum()
+    for name in old:
+        assert old.nodes[name].get("cond_indep_stack") == new.nodes[name].get("cond_indep_stack")
+
+
+@pytest.mark.filterwarnings("ignore:pyro.i:FutureWarning")
+def test_iarange_runs_all_elements_at_once() -> None:
+    def model() -> Any:
+        with pyro.iarange("outer", 4, dim=-2), pyro.iarange("inner", 6, subsample_size=3) as rows:
+            pyro.sample("x", dist.Normal(0.0, 1.0), obs=torch.zeros(4, 3))
+            return rows
+
+    record = trace_of(model)
+    assert len(value_of(record, "_RETURN")) == 3
+    assert_close(record.log_prob_sum(), 12 * 2 * dist.Normal(0.0, 1.0).log_prob(torch.zeros(())))
+    assert isinstance(pyro.iarange("x", 2), pyro.plate)

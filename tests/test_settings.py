@@ -8,6 +8,10 @@ import pytest
 from pyro import settings
 
 LIMIT = 3
+SWITCHES = (
+    *("validate_distributions_pyro", "validate_distributions_torch"),
+    *("validate_infer", "validate_poutine"),
+)
 
 
 class Holder:
@@ -42,7 +46,7 @@ def test_all_settings_at_once() -> None:
     found = settings.get()
     assert found["limit"] == 3 and found["size"] == 1
     assert list(found) == sorted(found)
-    assert {"validate_distributions", "validate_infer", "validate_poutine"} <= set(found)
+    assert set(SWITCHES) <= set(found)
 
 
 def test_a_context_puts_back_on_every_way_out() -> None:
@@ -93,7 +97,7 @@ def test_a_validator_may_be_given_at_once() -> None:
     settings.set(size=4)
 
 
-@pytest.mark.parametrize("name", ["validate_distributions", "validate_infer", "validate_poutine"])
+@pytest.mark.parametrize("name", SWITCHES)
 def test_the_validation_switch_is_a_setting(name: str) -> None:
     from pyro import poutine
 

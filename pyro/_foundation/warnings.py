@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 from pyro._foundation.validation import is_validation_enabled
 
-_given: set[Hashable] = set()
+_given: dict[Hashable, object] = {}
 
 
 def warn_once(
@@ -28,9 +28,30 @@ def warn_once(
     >>> len(caught)
     1
     """
-    if is_validation_enabled() and key not in _given:
-        _given.add(key)
+    if is_validation_enabled() and _is_first(key):
         warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+def warn_deprecated(name: str, instead: str) -> None:
+    """Warn, once and under validation, about a form that is served for old models' sake.
+
+    :param name: what is deprecated, as its users write it.
+    :param instead: what to write today. The warning points to the caller of whoever calls this.
+
+    >>> import warnings
+    >>> def old():
+    ...     warn_deprecated("old()", "new()")
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     old()
+    >>> str(caught[0].message)
+    'old() is deprecated. Write: new()'
+    """
+    message = f"{name} is deprecated. Write: {instead}"
+    warn_once(("deprecated", name), message, FutureWarning, stacklevel=3)
+
+
+def _is_first(key: Hashable) -> bool:
+    return _given.setdefault(key, mine := object()) is mine  # one step, whatever other threads do
 
 
 def forget_warnings() -> None:
