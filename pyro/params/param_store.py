@@ -20,6 +20,7 @@ from pyro.params.names import (
 from pyro.params.slot import InitialValue, Slot, slot_around, slot_from_value
 from pyro.params.state import StateDict, load_slots, save_state, slots_of_state, state_of_slots
 from pyro.params.state_file import MapLocation
+from pyro.params.table import Table, Tables
 
 __all__ = [
     "ParamStoreDict",
@@ -41,7 +42,8 @@ class ParamStoreDict:
     is the leaf.
 
     There is one store to a process, ``pyro.get_param_store()``. Reading takes no lock. Threads
-    that create one name at once get one tensor.
+    that create one name at once get one tensor, and what iterates goes over the parameters as they
+    were when it began.
 
     >>> store = ParamStoreDict()
     >>> scale = store.get_param("scale", torch.tensor(2.0), constraints.positive)
@@ -54,8 +56,15 @@ class ParamStoreDict:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._slots: dict[str, Slot] = {}
-        self._param_to_name: dict[torch.Tensor, str] = {}
+        self._tables = Tables()
+
+    @property
+    def _table(self) -> Table:
+        return self._tables.current()
+
+    @property
+    def _slots(self) -> dict[str, Slot]:
+        return self._table.slots
 
     # The names of these two are relied on by other libraries.
     @property
@@ -92,7 +101,8 @@ class ParamStoreDict:
         >>> store.get_param("loc") is store["loc"]
         True
         """
-        slot = self._slots.get(name)
+        table = self._tables.current() if self._tables.scopes else self._tables.of_process
+        slot = table.slots.get(name)
         if slot is None:
             slot = self._create(name, init_tensor, constraint, event_dim)
         return slot.value()
@@ -131,20 +141,9 @@ class ParamStoreDict:
         with self._lock:
             slot = self._slots.get(name)
             if slot is None:
-                slot = self._put(name, slot_from_value(name, initial, constraint, event_dim))
+                slot = slot_from_value(name, initial, constraint, event_dim)
+                self._table.put(name, slot)
             return slot
-
-    def _put(self, name: str, slot: Slot) -> Slot:
-        with self._lock:
-            self._forget_leaf_of(name)
-            self._param_to_name[slot.leaf] = name
-            self._slots[name] = slot
-        return slot
-
-    def _forget_leaf_of(self, name: str) -> None:
-        slot = self._slots.get(name)
-        if slot is not None and self._param_to_name.get(slot.leaf) == name:
-            del self._param_to_name[slot.leaf]
 
     def __getitem__(self, name: str) -> torch.Tensor:
         """Give the constrained value of a parameter."""
@@ -155,14 +154,13 @@ class ParamStoreDict:
         with self._lock:
             slot = self._slots.get(name)
             constraint = constraints.real if slot is None else slot.constraint
-            self._put(name, slot_from_value(name, new_constrained_value, constraint))
+            self._table.put(name, slot_from_value(name, new_constrained_value, constraint))
 
     def __delitem__(self, name: str) -> None:
         """Remove a parameter."""
         with self._lock:
             self._slot_of(name)
-            self._forget_leaf_of(name)
-            del self._slots[name]
+            self._table.remove(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._slots
@@ -213,7 +211,7 @@ class ParamStoreDict:
 
         :param p: the leaf; not the constrained value.
         """
-        return self._param_to_name.get(p)
+        return self._table.names.get(p)
 
     def match(self, name: str) -> dict[str, torch.Tensor]:
         """Collect the parameters whose names begin with a match of a regular expression.
@@ -247,8 +245,7 @@ class ParamStoreDict:
     def clear(self) -> None:
         """Remove all parameters."""
         with self._lock:
-            self._slots = {}
-            self._param_to_name = {}
+            self._table.clear()
 
     def bind(
         self, name: str, unconstrained: torch.Tensor, constraint: Constraint = constraints.real
@@ -268,7 +265,7 @@ class ParamStoreDict:
         >>> store["net$$$weight"] is weight
         True
         """
-        self._put(name, slot_around(name, unconstrained, constraint))
+        self._update({name: slot_around(name, unconstrained, constraint)})
 
     def rebind(self, name: str, new_unconstrained: torch.Tensor) -> None:
         """Give a parameter another leaf under the constraint that it has.
@@ -312,7 +309,7 @@ class ParamStoreDict:
     def _update(self, slots: dict[str, Slot]) -> None:
         with self._lock:
             for name, slot in slots.items():
-                self._put(name, slot)
+                self._table.put(name, slot)
 
     def __getstate__(self) -> StateDict:
         return self.get_state()
@@ -323,7 +320,10 @@ class ParamStoreDict:
 
     @contextmanager
     def scope(self, state: StateDict | None = None) -> Iterator[StateDict]:
-        """Use another set of parameters within a ``with`` block, in all threads.
+        """Use another set of parameters within a ``with`` block.
+
+        The present thread does; all others, those started within the block too, go on with the
+        parameters that they have, so that threads may use scopes of their own at once.
 
         :param state: the parameters to begin with, none by default. It holds at the end what the
             store held at the end of the block, so that a later block can go on from there.
@@ -337,17 +337,11 @@ class ParamStoreDict:
         """
         if state is None:
             state = {"params": {}, "constraints": {}}
-        slots = slots_of_state(state)
-        with self._lock:
-            outer = self._slots, self._param_to_name
-            self.clear()
-            self._update(slots)
-        try:
-            yield state
-        finally:
-            with self._lock:
-                state.update(self.get_state())
-                self._slots, self._param_to_name = outer
+        with self._tables.scope(slots_of_state(state)) as table:
+            try:
+                yield state
+            finally:
+                state.update(state_of_slots(table.slots.copy()))
 
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Write all parameters to a file that holds tensors and plain data, no code.
