@@ -121,9 +121,14 @@ class EqualizeMessenger(Messenger):
         EqualizeMessenger.__init__(self, **state)
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
-        if exc_type is None and is_validation_enabled():
-            self._review_groups()
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+            if exc_type is None and is_validation_enabled():
+                self._review_groups()
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
         if self._run.owners or self._run.under_way:
             self._reset()
 

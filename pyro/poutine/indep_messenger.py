@@ -111,18 +111,27 @@ class IndepMessenger(Messenger):
                     "this plate is already active",
                     "Leave it before entering it again, or make a second plate.",
                 )
-            self.dim = _thread.dims.allocate(self.name, self._wanted_dim)
+            self._dims = _thread.dims
+            self.dim = self._dims.allocate(self.name, self._wanted_dim)
         self.frame = CondIndepStackFrame(
             self.name, self.dim, self._running_size, self.counter, self.size
         )
         return super().__enter__()
 
     def __exit__(self, *args: Any) -> None:
-        self.frame = None
-        if self.dim is not None:
-            _thread.dims.free(self.name, self.dim)
+        try:
+            super().__exit__(*args)
+        finally:
+            self._release()
+
+    def _abandon(self) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self.frame is not None and self.dim is not None:
+            self._dims.free(self.name, self.dim)
             self.dim = self._wanted_dim
-        super().__exit__(*args)
+        self.frame = None
 
     def _reset(self) -> None:
         self.counter = 0

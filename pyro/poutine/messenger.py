@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
 
 import torch
@@ -10,6 +11,28 @@ from pyro.poutine.runtime import Message, _thread, forget_hooks
 
 Self = TypeVar("Self", bound="Messenger")
 _WRAPPER_ATTRIBUTES = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+# What calling a function may give before any of it ran, and how each names the function's code.
+SUSPENDED = {GeneratorType: "gi_code", CoroutineType: "cr_code", AsyncGeneratorType: "ag_code"}
+
+
+def refuse_suspended(model: Callable[..., Any], result: Any) -> None:
+    """Refuse a generator function or coroutine as a model, of which nothing runs when it is called.
+
+    :param model: the model, possibly a torch module.
+    :param result: what calling it gave.
+    :raises ValueError: that says how to write such a model.
+    """
+    body = getattr(getattr(model, "forward", model), "__code__", None)
+    if getattr(result, SUSPENDED[type(result)]) is body:
+        if isinstance(result, CoroutineType):
+            result.close()  # it would complain that nobody awaited it
+        raise ValueError(
+            f"{body.co_name}() is a generator or a coroutine: calling it runs none of its sites, "
+            "and its handlers are left before any does. Return what it yields as a list, or enter "
+            "the handlers around the loop that runs it: with poutine.trace() as record: ..."
+        )
 
 
 class HandledCallable:
@@ -40,7 +63,10 @@ class HandledCallable:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self.msngr:
-            return self.fn(*args, **kwargs)
+            result = self.fn(*args, **kwargs)
+        if type(result) in SUSPENDED:
+            refuse_suspended(self.fn, result)
+        return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         bind = getattr(self.fn, "__get__", None)
@@ -85,31 +111,54 @@ class Messenger:
         for handler in stack:
             if handler is self:
                 raise ValueError(
-                    f"This {type(self).__qualname__} is already active. "
-                    "Make a second one to nest it within itself."
+                    f"This {type(self).__qualname__} is already active. Make a second one to nest "
+                    "it within itself; a function that calls itself makes one in its body."
                 )
         stack.append(self)
         return self
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        """Take the handler off the stack, with whatever an exception left above it."""
+        """Take the handler off the stack, with whatever an exception left above it.
+
+        :raises ValueError: where it is not on the stack of this thread, or others stand above it.
+        """
         stack = _thread.stack
         if stack and stack[-1] is self:
             stack.pop()
             if not stack:
                 _thread.interpreter.forget()  # they would keep the handlers alive
-            return
+        else:
+            self._leave_out_of_turn(exc_type)
+
+    def _leave_out_of_turn(self, exc_type: Any) -> None:
+        stack = _thread.stack
         position = next((i for i, handler in enumerate(stack) if handler is self), None)
         if position is None:
             if exc_type is None:
                 raise ValueError(f"This {type(self).__qualname__} is not active in this thread.")
-        elif exc_type is None:
-            raise ValueError(
-                f"Handlers must be left in the reverse order of entering them: {stack[-1]!r} "
-                f"stands inside {self!r} and is still active."
-            )
+            return
+        above = stack[position + 1 :]
+        if exc_type is None or issubclass(exc_type, GeneratorExit):
+            del stack[position]  # those above are of others, who are yet to leave them
         else:
             del stack[position:]
+            for handler in reversed(above):
+                handler._abandon()
+        if not stack:
+            _thread.interpreter.forget()
+        if exc_type is None:
+            raise ValueError(
+                f"Handlers must be left in the reverse order of entering them: {above[-1]!r} "
+                f"stands inside {self!r} and is still active. A generator or a coroutine that "
+                "stands still within a 'with' block keeps its handlers active: run it to its end, "
+                "or close it, before the block around it ends."
+            )
+
+    def _abandon(self) -> None:
+        """Give back what the handler holds, now that an exception took it off the stack.
+
+        If its own ``with`` block is left at all, that is later.
+        """
 
     def _reset(self) -> None:
         """Forget what belongs to the run that is being abandoned."""

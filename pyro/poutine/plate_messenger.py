@@ -18,8 +18,9 @@ class PlateMessenger(SubsampleMessenger):
     """
 
     def __enter__(self) -> Any:
+        indices = None if self.size == -1 else self.indices  # first: it may fail
         super().__enter__()
-        return None if self.size == -1 else self.indices
+        return indices
 
     def _process_message(self, msg: Message) -> None:
         self._surround(msg)

@@ -36,5 +36,14 @@ class SeedMessenger(Messenger):
         return entered
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
-        set_rng_state(self._before.pop())
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        finally:
+            self._restore()
+
+    def _abandon(self) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before:
+            set_rng_state(self._before.pop())

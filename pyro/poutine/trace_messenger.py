@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pyro._foundation.threads import PerThread
 from pyro._foundation.validation import is_validation_enabled
-from pyro.poutine.messenger import HandledCallable, Messenger
+from pyro.poutine.messenger import SUSPENDED, HandledCallable, Messenger, refuse_suspended
 from pyro.poutine.runtime import Message
 from pyro.poutine.sites import site_is_sample, site_is_subsample, site_is_untraced
 from pyro.poutine.trace_struct import Trace
@@ -103,6 +103,8 @@ class TraceHandler(HandledCallable):
                     _append_shapes(error, record.trace)
                 raise
             record.trace.add_node("_RETURN", name="_RETURN", type="return", value=result)
+        if type(result) in SUSPENDED:
+            refuse_suspended(self.fn, result)
         return result
 
     @property

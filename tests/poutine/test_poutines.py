@@ -224,12 +224,13 @@ def test_it_cannot_be_left_before_what_stands_inside(name: str) -> None:
     model()
     messenger, inner = make(name), Messenger()
     with leaves_no_trace():
-        with messenger:
-            model()
-            inner.__enter__()
-            with pytest.raises(ValueError, match="reverse order"):
-                messenger.__exit__(None, None, None)
-            inner.__exit__(None, None, None)
+        messenger.__enter__()
+        model()
+        inner.__enter__()
+        with pytest.raises(ValueError, match="reverse order"):
+            messenger.__exit__(None, None, None)
+        assert [inner] == runtime._PYRO_STACK
+        inner.__exit__(None, None, None)
 
 
 def test_it_may_be_entered_again(name: str) -> None:
