@@ -152,6 +152,7 @@ for _name in _OF_TORCH.split():
     register_constraint(_name, getattr(constraints, _name))
 for _name, _class in (
     ("integer_greater_than", type(constraints.positive_integer)),
+    ("integer_less_than", constraints._IntegerLessThan),
     ("mixture_same_family", constraints.MixtureSameFamilyConstraint),
 ):
     register_constraint(_name, _class)

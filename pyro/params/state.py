@@ -66,7 +66,7 @@ def save_state(state: StateDict, filename: str | os.PathLike[str]) -> None:
         try:
             described[name] = describe_constraint(constraint)
         except ValueError as error:
-            raise site_error(name, str(error)) from error
+            raise site_error(name, str(error).rstrip(".")) from error
     leaves = {name: leaf.detach() for name, leaf in state["params"].items()}
     write_state_file({"params": leaves, "constraints": described}, filename)
 
@@ -107,4 +107,4 @@ def _built(name: str, constraint: object) -> Constraint:
             constraint = describe_constraint(constraint)
         return build_constraint(constraint)
     except ValueError as error:
-        raise site_error(name, str(error)) from error
+        raise site_error(name, str(error).rstrip(".")) from error

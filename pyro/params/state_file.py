@@ -10,6 +10,8 @@ import torch
 
 MapLocation = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
+_reading = threading.Lock()  # what a file may name is a list that torch keeps for the process
+
 
 def write_state_file(state: object, filename: str | os.PathLike[str]) -> None:
     """Save tensors and plain data; the file is either written whole or left as it was.
@@ -53,7 +55,8 @@ def read_state_file(
     :raises ValueError: where the file is damaged, of another kind, or names other code.
     :raises OSError: where it cannot be opened.
     """
-    with open(filename, "rb") as file, torch.serialization.safe_globals(list(classes)):
+    allowed = torch.serialization.safe_globals(list(classes))
+    with open(filename, "rb") as file, _reading, allowed:
         try:
             return torch.load(file, map_location=map_location, weights_only=True)
         except Exception as error:

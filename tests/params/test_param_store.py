@@ -16,11 +16,9 @@ from torch.distributions import constraints, transform_to
 from torch.distributions.constraints import Constraint
 
 from pyro._foundation.validation import validation_enabled
-from pyro.distributions import constraints as own_constraints
 from pyro.params.param_store import ParamStoreDict
 from tests.helpers import assert_close
 
-DATA = Path(__file__).parent / "data"
 VALUES: list[tuple[Constraint, Tensor]] = [
     (constraints.real, torch.tensor([1.0, -2.0])),
     (constraints.real_vector, torch.tensor([1.0, -2.0])),
@@ -439,39 +437,6 @@ class TestFiles:
         store["a"], store["b"] = torch.tensor(2.0), torch.tensor(3.0)
         store.load(tmp_path / "params.pt", map_location="cpu")
         assert_close(dict(store.items()), {"a": 1.0, "b": 3.0})
-
-    def test_a_file_of_a_released_pyro_loads(self, store: ParamStoreDict) -> None:
-        store.load(DATA / "released_params.pt")
-        expected = {
-            "loc": torch.tensor([1.5, -2.0]),
-            "scale": torch.tensor([0.5, 2.0]),
-            "weights": torch.tensor([0.25, 0.25, 0.5]),
-            "box": torch.tensor([2.5, 4.5]),
-            "tril": torch.tensor([[2.0, 0.0], [1.0, 3.0]]),
-            "net$$$weight": torch.tensor([[0.5]]),
-        }
-        assert_close(dict(store.items()), expected)
-        assert store._constraints["scale"] is constraints.positive
-
-    def test_constraints_of_a_released_pyros_own_load(
-        self, store: ParamStoreDict, tmp_path: Path
-    ) -> None:
-        store.load(DATA / "released_own_constraints.pt")
-        expected = {
-            "softplus_positive": torch.tensor([0.5, 2.0]),
-            "softplus_lower_cholesky": torch.tensor([[2.0, 0.0], [1.0, 3.0]]),
-            "ordered_vector": torch.tensor([-1.0, 0.5, 2.0]),
-            "positive_ordered_vector": torch.tensor([0.5, 1.0, 2.0]),
-            "unit_lower_cholesky": torch.tensor([[1.0, 0.0], [0.5, 1.0]]),
-            "sphere": torch.tensor([0.6, 0.8]),
-            "corr_matrix": torch.tensor([[1.0, 0.5], [0.5, 1.0]]),
-        }
-        assert_close(dict(store.items()), expected)
-        for name, constraint in store._constraints.items():
-            assert constraint is getattr(own_constraints, name)
-        store.save(tmp_path / "params.pt")
-        store.load(tmp_path / "params.pt")
-        assert_close(dict(store.items()), expected)
 
     def test_a_constraint_that_no_file_can_name(
         self, store: ParamStoreDict, tmp_path: Path
