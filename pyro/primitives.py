@@ -1,5 +1,6 @@
 """What a model is written with: each primitive emits a message that handlers may act on."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +9,14 @@ from torch.distributions import constraints
 
 from pyro._foundation.errors import site_error
 from pyro._foundation.validation import enable_validation, validation_enabled
-from pyro._foundation.warnings import warn_once
+from pyro._foundation.warnings import warn_deprecated, warn_once
 from pyro._primitives.plates import iarange, irange, plate, plate_stack, subsample
 from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.unit import Unit
 from pyro.params.module_swap import lend_parameter, restore_parameters
 from pyro.params.param_store import _PYRO_PARAM_STORE, ParamStoreDict, param_with_module_name
+from pyro.poutine.lift_messenger import LiftMessenger
 from pyro.poutine.mask_messenger import MaskMessenger
 from pyro.poutine.runtime import _thread, effectful, emit, new_message
 
@@ -31,6 +33,7 @@ __all__ = [
     "param",
     "plate",
     "plate_stack",
+    "random_module",
     "sample",
     "subsample",
     "validation_enabled",
@@ -229,10 +232,7 @@ def module(name: str, nn_module: torch.nn.Module, update_module_params: bool = F
     >>> sorted(pyro.get_param_store())
     ['net$$$bias', 'net$$$weight']
     """
-    if not isinstance(nn_module, torch.nn.Module):
-        raise site_error(
-            name, f"expected a torch.nn.Module, got {nn_module!r}", "Instantiate it.", TypeError
-        )
+    _check_module(name, nn_module)
     if not isinstance(name, str):
         raise site_error(name, "the name is no string", "Write module('name', net).", TypeError)
     restore_parameters(nn_module)
@@ -242,6 +242,13 @@ def module(name: str, nn_module: torch.nn.Module, update_module_params: bool = F
                 nn_module, path, own, param_with_module_name(name, path), update_module_params
             )
     return nn_module
+
+
+def _check_module(name: str, nn_module: Any) -> None:
+    if not isinstance(nn_module, torch.nn.Module):
+        raise site_error(
+            name, f"expected a torch.nn.Module, got {nn_module!r}", "Instantiate it.", TypeError
+        )
 
 
 def _register_parameter(
@@ -263,6 +270,44 @@ def _register_parameter(
             "holds another, which is the one that is optimised. Pass update_module_params=True to "
             "load it into the module, or clear the store.",
         )
+
+
+def random_module(
+    name: str, nn_module: torch.nn.Module, prior: Any, *args: Any, **kwargs: Any
+) -> Callable[[], Any]:
+    """Make a function that returns a copy of a torch module with parameters drawn from a prior.
+
+    An older way to say :class:`~pyro.nn.module.PyroModule` with
+    :class:`~pyro.nn.declarations.PyroSample` attributes. Each parameter is a sample site
+    ``{name}$$${path.to.parameter}``. One without a prior stays a param site, and all copies share
+    it with the module, which is left as it is.
+
+    :param name: the module's name.
+    :param nn_module: the module.
+    :param prior: a law, laws by the parameters' names, or a function, as for
+        :class:`~pyro.poutine.lift_messenger.LiftMessenger`.
+    :param args: more arguments for that.
+    :param kwargs: likewise.
+    :returns: a function without arguments; each call draws.
+    :raises TypeError: where this is no module, or no prior.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> with pyro.validation_enabled(False):  # so that it is not said to be deprecated
+    ...     draw = pyro.random_module("net", torch.nn.Linear(2, 1), dist.Normal(0.0, 1.0))
+    >>> draw()(torch.ones(3, 2)).shape
+    torch.Size([3, 1])
+
+    Source: Blundell et al. 2015, *Weight Uncertainty in Neural Networks*, arXiv:1505.05424.
+    """
+    warn_deprecated("pyro.random_module", "a PyroModule whose attributes are PyroSample(prior)")
+    _check_module(name, nn_module)
+    lifted = LiftMessenger(prior, *args, **kwargs)(module)
+
+    def draw() -> Any:
+        shared: dict[int, Any] = {id(own): own for own in nn_module.parameters()}
+        return lifted(name, copy.deepcopy(nn_module, shared))
+
+    return draw
 
 
 def get_param_store() -> ParamStoreDict:

@@ -74,7 +74,7 @@ EXPOSED: dict[str, str] = {
 
 NOT_THERE_YET: dict[str, str] = {
     "pyro": """
-        do markov random_module render_model
+        markov render_model
     """,
     "distributions": """
         AffineBeta AsymmetricLaplace AVFMultivariateNormal BetaBinomial
@@ -94,7 +94,7 @@ NOT_THERE_YET: dict[str, str] = {
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
     """,
     "handlers": """
-        collapse do enum escape lift markov queue reparam uncondition
+        collapse enum escape markov queue
     """,
     "infer": """
         config_enumerate CSIS EmpiricalMarginal EnergyDistance HMC Importance IMQSteinKernel

@@ -426,3 +426,104 @@ def test_iarange_runs_all_elements_at_once() -> None:
     assert len(value_of(record, "_RETURN")) == 3
     assert_close(record.log_prob_sum(), 12 * 2 * dist.Normal(0.0, 1.0).log_prob(torch.zeros(())))
     assert isinstance(pyro.iarange("x", 2), pyro.plate)
+
+
+class TestRandomModule:
+    PRIOR = {
+        "weight": dist.Normal(torch.zeros(1, 2), 2.0).to_event(2),
+        "bias": dist.Normal(1.0, 3.0),
+    }
+
+    @pytest.fixture(autouse=True)
+    def undisturbed(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "pyro.random_module", FutureWarning)
+            yield
+
+    def test_its_parameters_are_drawn(self) -> None:
+        net = nn.Linear(2, 1)
+        before = {name: own.clone() for name, own in net.state_dict().items()}
+        record = trace_of(pyro.random_module("net", net, self.PRIOR))
+        drawn = value_of(record, "_RETURN")
+        weight, bias = (value_of(record, f"net$$${name}") for name in ("weight", "bias"))
+        assert record.stochastic_nodes == ["net$$$weight", "net$$$bias"]
+        assert drawn is not net and drawn.weight is weight and drawn.bias is bias
+        x = torch.randn(4, 2)
+        assert_close(drawn(x), x @ weight.T + bias)
+        expected = dist.Normal(0.0, 2.0).log_prob(weight).sum()
+        assert_close(record.log_prob_sum(), expected + dist.Normal(1.0, 3.0).log_prob(bias).sum())
+        assert_close(dict(net.state_dict()), before)
+        assert list(pyro.get_param_store()) == []
+
+    def test_each_call_is_a_draw(self) -> None:
+        draw = pyro.random_module("net", nn.Linear(2, 1), dist.Normal(0.0, 1.0))
+        one, other = draw(), draw()
+        assert not torch.equal(one.weight, other.weight)
+        draws = torch.stack([draw().weight.flatten() for _ in range(500)])
+        assert_fits_cdf(draws[:, 0], torch.distributions.Normal(0.0, 1.0).cdf)
+
+    def test_a_parameter_without_a_prior_is_learned_by_all_copies_together(self) -> None:
+        net = nn.Linear(2, 1)
+        draw = pyro.random_module("net", net, {"weight": self.PRIOR["weight"]})
+        record = trace_of(draw)
+        assert {name: site["type"] for name, site in record.nodes.items()} == {
+            "_INPUT": "args",
+            "net$$$weight": "sample",
+            "net$$$bias": "param",
+            "_RETURN": "return",
+        }
+        assert pyro.get_param_store().unconstrained("net$$$bias") is net.bias
+        with torch.no_grad():
+            pyro.param("net$$$bias").add_(5.0)
+        assert draw().bias is draw().bias is net.bias
+
+    def test_a_function_may_be_the_prior(self) -> None:
+        def prior(initial: Tensor, **kwargs: Any) -> Any:
+            return dist.Normal(initial.detach() + 1.0, 1.0)
+
+        record = trace_of(pyro.random_module("net", nn.Linear(2, 1), prior))
+        assert record.stochastic_nodes == ["net$$$weight", "net$$$bias"]
+
+    def test_what_is_drawn_can_be_conditioned_and_replayed(self) -> None:
+        net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+        draw = pyro.random_module("net", net, dist.Normal(0.0, 1.0))
+        first = trace_of(draw)
+        again = trace_of(poutine.replay(draw, trace=first))
+        data = {name: value_of(first, name) for name in first.stochastic_nodes}
+        given = trace_of(poutine.condition(draw, data))
+        assert len(data) == 4
+        for record in (again, given):
+            assert_close(record.log_prob_sum(), first.log_prob_sum())
+            x = torch.randn(5, 2)
+            assert_close(value_of(record, "_RETURN")(x), value_of(first, "_RETURN")(x))
+
+    def test_gradients_reach_what_is_drawn(self) -> None:
+        x, y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.5], [2.5], [4.0]])
+        draw = pyro.random_module("net", nn.Linear(1, 1, bias=False), dist.Normal(0.0, 2.0))
+
+        def model() -> None:
+            mean = draw()(x)
+            with pyro.plate("rows", 3):
+                pyro.sample("y", dist.Normal(mean, 1.0).to_event(1), obs=y)
+
+        weight = torch.tensor([[0.5]], requires_grad=True)
+        record = trace_of(poutine.condition(model, {"net$$$weight": weight}))
+        (gradient,) = torch.autograd.grad(record.log_prob_sum(), weight)
+        expected = (x * (y - x * 0.5)).sum() - 0.5 / 4
+        assert_close(gradient, expected.reshape(1, 1))
+
+    @pytest.mark.parametrize(
+        ("net", "prior", "text"),
+        [
+            (3, {}, "At site 'net': expected a torch.nn.Module, got 3"),
+            (nn.Linear, {}, "At site 'net': expected a torch.nn.Module, got .*. Instantiate it"),
+            (nn.Linear(1, 1), 3, "lift.. got the prior 3, expected a law"),
+        ],
+    )
+    def test_what_it_cannot_use_is_refused(self, net: Any, prior: Any, text: str) -> None:
+        with refused(TypeError, text):
+            pyro.random_module("net", net, prior)
+
+    def test_it_says_that_it_is_deprecated(self) -> None:
+        with pytest.warns(FutureWarning, match="pyro.random_module is deprecated.*PyroSample"):
+            pyro.random_module("net", nn.Linear(1, 1), self.PRIOR)
