@@ -257,12 +257,12 @@ def _register_parameter(
     value = param(name, own)
     if value is own:
         return
-    if name not in _PYRO_PARAM_STORE or value is not _PYRO_PARAM_STORE[name]:
+    if value is not _PYRO_PARAM_STORE.get(name):
         lend_parameter(nn_module, path, value)  # a handler's doing, for this run
     elif update:
         with torch.no_grad():
             own.copy_(value)
-        _PYRO_PARAM_STORE.rebind(name, own)
+        _PYRO_PARAM_STORE.bind(name, own)
     else:
         warn_once(
             ("module", name),

@@ -115,7 +115,21 @@ def contents(store: Any) -> dict[str, list[float]]:
     return {name: value.tolist() for name, value in sorted(store.items())}
 
 
-MODELS = pytest.mark.parametrize("make", [Regression, plain, tied])
+def torch_module(k: int) -> Callable[[Tensor], None]:
+    net = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(net.weight, 0.5 + k)
+    torch.nn.init.zeros_(net.bias)
+
+    def model(data: Tensor) -> None:
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0 + k))
+        mean = pyro.module(f"net{k}", net)(loc.reshape(1))
+        with pyro.plate("rows", len(data)):
+            pyro.sample("x", dist.Normal(mean, 1.0), obs=data)
+
+    return model
+
+
+MODELS = pytest.mark.parametrize("make", [Regression, plain, tied, torch_module])
 
 
 @MODELS
@@ -174,17 +188,18 @@ def test_scopes_may_end_in_another_order_than_they_began() -> None:
     assert next(second) == list(store) == []
 
 
-def test_clearing_in_one_thread_leaves_the_others_whole() -> None:
+@MODELS
+def test_clearing_in_one_thread_leaves_the_others_whole(make: Callable[[int], Any]) -> None:
     """Those in the common store begin anew, those in scopes notice nothing."""
     store = pyro.get_param_store()
-    alone = {k: fit(plain, k) for k in range(0, THREADS, 2)}
+    alone = {k: fit(make, k) for k in range(0, THREADS, 2)}
     done = threading.Event()
 
     def work(k: int) -> Any:
         if k % 2:
-            return [fit(plain, k) for _ in range(3)]
+            return fit(make, k)
         with store.scope():
-            return fit(plain, k)
+            return fit(make, k)
 
     def clear() -> None:
         while not done.wait(timeout=1e-4):
@@ -200,7 +215,7 @@ def test_clearing_in_one_thread_leaves_the_others_whole() -> None:
     for k, expected in alone.items():
         assert found[k] == expected
     for k in range(1, THREADS, 2):
-        assert torch.tensor([each["losses"] for each in found[k]]).isfinite().all()
+        assert torch.tensor(found[k]["losses"]).isfinite().all()
     for name, leaf in store.named_parameters():
         assert store.param_name(leaf) == name
 

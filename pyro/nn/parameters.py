@@ -98,13 +98,14 @@ def _give_own(own: nn.Parameter, full_name: str, *args: Any, **kwargs: Any) -> T
     store = _PYRO_PARAM_STORE
     if _MODULE_LOCAL_PARAMS:
         return constrained_value(full_name, own, constraints.real)
-    stored = store.unconstrained(full_name) if full_name in store else None
-    if stored is own:
+    with store.lock:
+        stored = store.unconstrained(full_name) if full_name in store else None
+        if stored is own:
+            return own
+        if stored is not None and not isinstance(stored, nn.Parameter):
+            _copy_stored(full_name, stored, own)
+        store.bind(full_name, own)
         return own
-    if stored is not None and not isinstance(stored, nn.Parameter):
-        _copy_stored(full_name, stored, own)
-    store.bind(full_name, own)
-    return own
 
 
 def plain_module_sites(full_name: str, module: nn.Module) -> nn.Module:
@@ -190,17 +191,18 @@ def _give_constrained(
     store, own = _PYRO_PARAM_STORE, leaves[key]
     if _MODULE_LOCAL_PARAMS:
         return constrained_value(full_name, own, constraint)
-    stored = store.unconstrained(full_name) if full_name in store else None
-    if stored is None:
-        store.bind(full_name, own, constraint)
-    elif stored is not own:
-        _check_same_shape(full_name, stored, own)
-        if isinstance(stored, nn.Parameter):
-            leaves[key] = stored
-        else:
-            _copy_stored(full_name, stored, own)
-            store.rebind(full_name, own)
-    return store[full_name]
+    with store.lock:
+        stored = store.unconstrained(full_name) if full_name in store else None
+        if stored is None:
+            store.bind(full_name, own, constraint)
+        elif stored is not own:
+            _check_same_shape(full_name, stored, own)
+            if isinstance(stored, nn.Parameter):
+                leaves[key] = stored
+            else:
+                _copy_stored(full_name, stored, own)
+                store.rebind(full_name, own)
+        return store[full_name]
 
 
 def new_leaf(
@@ -259,9 +261,10 @@ def forget_stored(own: Tensor) -> None:
 
     :param own: the module's leaf.
     """
-    full_name = _PYRO_PARAM_STORE.param_name(own)
-    if full_name is not None:
-        del _PYRO_PARAM_STORE[full_name]
+    with _PYRO_PARAM_STORE.lock:
+        full_name = _PYRO_PARAM_STORE.param_name(own)
+        if full_name is not None:
+            del _PYRO_PARAM_STORE[full_name]
 
 
 def forget_module(module: nn.Module) -> None:
@@ -279,5 +282,6 @@ def publish_leaf(full_name: str, own: Tensor) -> None:
     :param full_name: the parameter's name.
     :param own: the leaf that was put into the module by hand.
     """
-    if full_name in _PYRO_PARAM_STORE:
-        _PYRO_PARAM_STORE.rebind(full_name, own)
+    with _PYRO_PARAM_STORE.lock:
+        if full_name in _PYRO_PARAM_STORE:
+            _PYRO_PARAM_STORE.rebind(full_name, own)

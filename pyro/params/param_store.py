@@ -43,7 +43,7 @@ class ParamStoreDict:
 
     There is one store to a process, ``pyro.get_param_store()``. Reading takes no lock. Threads
     that create one name at once get one tensor, and what iterates goes over the parameters as they
-    were when it began.
+    were when it began. Within ``with store.lock:`` no other thread changes the store.
 
     >>> store = ParamStoreDict()
     >>> scale = store.get_param("scale", torch.tensor(2.0), constraints.positive)
@@ -55,7 +55,7 @@ class ParamStoreDict:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._tables = Tables()
 
     @property
@@ -138,7 +138,7 @@ class ParamStoreDict:
             raise site_error(
                 name, "there is no such parameter", "Pass a value to start from.", KeyError
             )
-        with self._lock:
+        with self.lock:
             slot = self._slots.get(name)
             if slot is None:
                 slot = slot_from_value(name, initial, constraint, event_dim)
@@ -151,14 +151,14 @@ class ParamStoreDict:
 
     def __setitem__(self, name: str, new_constrained_value: torch.Tensor) -> None:
         """Give a parameter a new leaf and value under the constraint that it has, or none."""
-        with self._lock:
+        with self.lock:
             slot = self._slots.get(name)
             constraint = constraints.real if slot is None else slot.constraint
             self._table.put(name, slot_from_value(name, new_constrained_value, constraint))
 
     def __delitem__(self, name: str) -> None:
         """Remove a parameter."""
-        with self._lock:
+        with self.lock:
             self._slot_of(name)
             self._table.remove(name)
 
@@ -237,14 +237,14 @@ class ParamStoreDict:
         :param old_param: what the store gave for the parameter, a value or its leaf.
         :raises ValueError: where ``old_param`` is not this parameter.
         """
-        with self._lock:
+        with self.lock:
             if self._slot_of(param_name).leaf is not _leaf_of(old_param):
                 raise site_error(param_name, "the parameter to replace is not in the store")
             self[param_name] = new_param
 
     def clear(self) -> None:
         """Remove all parameters."""
-        with self._lock:
+        with self.lock:
             self._table.clear()
 
     def bind(
@@ -274,7 +274,7 @@ class ParamStoreDict:
         :param new_unconstrained: the leaf, as for :meth:`bind`.
         :raises KeyError: where there is no such parameter.
         """
-        with self._lock:
+        with self.lock:
             self.bind(name, new_unconstrained, self._slot_of(name).constraint)
 
     def unconstrained(self, name: str) -> torch.Tensor:
@@ -307,7 +307,7 @@ class ParamStoreDict:
         self._update(slots_of_state(state))
 
     def _update(self, slots: dict[str, Slot]) -> None:
-        with self._lock:
+        with self.lock:
             for name, slot in slots.items():
                 self._table.put(name, slot)
 

@@ -141,8 +141,9 @@ class LiftMessenger(Messenger):
 
 def _shape_of(msg: Message) -> torch.Size | None:
     """The shape of a parameter's value, None where it has none yet."""
-    if msg["name"] in _PYRO_PARAM_STORE:
-        return _PYRO_PARAM_STORE[msg["name"]].shape
+    stored = _PYRO_PARAM_STORE.get(msg["name"])
+    if stored is not None:
+        return stored.shape
     initial = msg["args"][1] if len(msg["args"]) > 1 else None
     if callable(initial) and not isinstance(initial, torch.Tensor):
         initial = initial()
