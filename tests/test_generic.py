@@ -74,7 +74,7 @@ EXPOSED: dict[str, str] = {
 
 NOT_THERE_YET: dict[str, str] = {
     "pyro": """
-        markov render_model
+        markov
     """,
     "distributions": """
         AffineBeta AsymmetricLaplace AVFMultivariateNormal BetaBinomial

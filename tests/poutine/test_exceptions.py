@@ -61,7 +61,7 @@ def injector(monkeypatch: pytest.MonkeyPatch) -> Injector:
     """Puts a point before and after each hook, each draw, and each score."""
     injector = Injector()
 
-    class Itinerary(runtime._Itinerary):
+    class TickingItinerary(runtime.Itinerary):
         __slots__ = ()
 
         def __init__(self, message_type: str, stack: list[Any]) -> None:
@@ -69,7 +69,7 @@ def injector(monkeypatch: pytest.MonkeyPatch) -> Injector:
             self.out = [injector.around(hook) for hook in self.out]
             self.back = [injector.around(hook) for hook in self.back]
 
-    monkeypatch.setattr(runtime, "_Itinerary", Itinerary)
+    monkeypatch.setattr(runtime, "Itinerary", TickingItinerary)
     monkeypatch.setattr(Distribution, "__call__", injector.around(Distribution.__call__))
     default = runtime.default_process_message
     monkeypatch.setattr(runtime, "default_process_message", injector.around(default))
