@@ -10,7 +10,7 @@ import pyro.settings as settings
 from pyro._version import __version__
 from pyro.infer.inspect import render_model
 from pyro.logger import log
-from pyro.poutine.handlers import condition, do
+from pyro.poutine.handlers import condition, do, markov
 from pyro.primitives import (
     barrier,
     clear_param_store,
@@ -44,6 +44,7 @@ __all__ = [
     "iarange",
     "irange",
     "log",
+    "markov",
     "module",
     "param",
     "plate",

@@ -5,17 +5,21 @@ alone it gives the messenger, which is a context manager and a decorator.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.condition_messenger import ConditionMessenger
 from pyro.poutine.do_messenger import DoMessenger
+from pyro.poutine.enum_messenger import EnumMessenger
 from pyro.poutine.equalize_messenger import EqualizeMessenger
+from pyro.poutine.escape_messenger import EscapeMessenger
 from pyro.poutine.infer_config_messenger import InferConfigMessenger
 from pyro.poutine.lift_messenger import LiftMessenger
+from pyro.poutine.markov_messenger import MarkovMessenger
 from pyro.poutine.mask_messenger import MaskMessenger
+from pyro.poutine.queued import QueueMessenger
 from pyro.poutine.reparam_messenger import Config, ReparamHandler, ReparamMessenger
 from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.scale_messenger import ScaleMessenger
@@ -69,6 +73,8 @@ def _make_handler(
 
     def register(prototype: Callable[..., Any] | str) -> Handler[P, M_co]:
         def handler(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
+            if _is_iterated(fn, MessengerClass):
+                return cast(Any, MessengerClass(*args, **kwargs)).generator(fn)
             if fn is not None and not callable(fn):
                 raise ValueError(
                     f"{handler.__name__}() wraps a callable, got {fn!r}. Pass the model first, or "
@@ -90,6 +96,11 @@ def _make_handler(
         return handler  # type: ignore[return-value]
 
     return register
+
+
+def _is_iterated(fn: Any, messenger_class: Any) -> bool:
+    """Tell whether a handler is to run around each item instead of around a model."""
+    return hasattr(messenger_class, "generator") and isinstance(fn, Iterable) and not callable(fn)
 
 
 def _with_fn(messenger_class: Callable[..., Any]) -> inspect.Signature:
@@ -132,14 +143,44 @@ class _Reparam(Protocol):
     def __call__(self, fn: None = None, *, config: Config) -> ReparamMessenger: ...
 
 
+class _Markov(Protocol):
+    """``markov`` takes what to iterate over, too."""
+
+    __name__: str
+
+    @overload
+    def __call__(
+        self,
+        fn: Callable[Q, R],
+        history: int = 1,
+        keep: bool = False,
+        dim: int | None = None,
+        name: str | None = None,
+    ) -> Callable[Q, R]: ...
+
+    @overload
+    def __call__(
+        self,
+        fn: Iterable[Any] | None = None,
+        history: int = 1,
+        keep: bool = False,
+        dim: int | None = None,
+        name: str | None = None,
+    ) -> MarkovMessenger: ...
+
+
 block = _make_handler(BlockMessenger)("block")
 broadcast = _make_handler(BroadcastMessenger)("broadcast")
 condition = _make_handler(ConditionMessenger)("condition")
 do = _make_handler(DoMessenger)("do")
+enum = _make_handler(EnumMessenger)("enum")
 equalize = _make_handler(EqualizeMessenger)("equalize")
+escape = _make_handler(EscapeMessenger)("escape")
 infer_config = _make_handler(InferConfigMessenger)("infer_config")
 lift = _make_handler(LiftMessenger)("lift")
+markov = cast(_Markov, _make_handler(MarkovMessenger)("markov"))
 mask = _make_handler(MaskMessenger)("mask")
+queue = _make_handler(QueueMessenger)("queue")
 reparam = cast(_Reparam, _make_handler(ReparamMessenger)("reparam"))
 replay = _make_handler(ReplayMessenger)("replay")
 scale = _make_handler(ScaleMessenger)("scale")

@@ -10,6 +10,7 @@ from pyro.poutine.log_density import score_parts_of, score_site, score_total
 from pyro.poutine.runtime import Message
 from pyro.poutine.shape_table import format_shape_table
 from pyro.poutine.sites import site_is_sample, site_is_subsample
+from pyro.poutine.trace_packing import is_packable, pack_site, symbolize_sites
 
 Node = dict[str, Any]
 SiteFilter = Callable[[str, Node], bool]
@@ -48,6 +49,8 @@ class Trace:
         self.nodes: dict[str, Node] = {}
         self._succ: dict[str, set[str]] = {}
         self._pred: dict[str, set[str]] = {}
+        self.plate_to_symbol: dict[str, str] = {}
+        self.symbol_to_dim: dict[str, int] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self.nodes
@@ -170,6 +173,8 @@ class Trace:
         twin.nodes.update(self.nodes)
         twin._succ.update({name: set(after) for name, after in self._succ.items()})
         twin._pred.update({name: set(before) for name, before in self._pred.items()})
+        twin.plate_to_symbol.update(self.plate_to_symbol)
+        twin.symbol_to_dim.update(self.symbol_to_dim)
         return twin
 
     def _sample_sites(self, site_filter: SiteFilter) -> Iterator[Node]:
@@ -205,6 +210,44 @@ class Trace:
         for site in self.nodes.values():
             if site_is_sample(site):
                 score_parts_of(site, self.nodes)
+
+    def symbolize_dims(self, plate_to_symbol: dict[str, str] | None = None) -> None:
+        """Give each plate and each enumerated site a letter, in ``infer["_dim_to_symbol"]``.
+
+        :param plate_to_symbol: letters of plates, such as another trace's ``plate_to_symbol``.
+
+        The trace keeps the letters as ``plate_to_symbol`` and what they stand for as
+        ``symbol_to_dim``.
+        """
+        self.plate_to_symbol, self.symbol_to_dim = symbolize_sites(
+            self.nodes, self.plate_to_symbol if plate_to_symbol is None else plate_to_symbol
+        )
+
+    def pack_tensors(self, plate_to_symbol: dict[str, str] | None = None) -> None:
+        """Pack the scores, scale and mask of every site that was scored, as ``site["packed"]``.
+
+        Packed tensors have a letter for each of their dimensions, ``_pyro_dims``, that says which
+        plates and enumerated sites they depend on, and no others; see :mod:`pyro.ops.packed`.
+
+        :param plate_to_symbol: letters of plates, such as another trace's ``plate_to_symbol``.
+        :raises ValueError: that names the site, where a dimension belongs to no plate and no
+            enumerated site.
+
+        >>> import pyro, pyro.distributions as dist, pyro.poutine as poutine
+        >>> def model():
+        ...     with pyro.plate("data", 3):
+        ...         pyro.sample("z", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        >>> trace = poutine.trace(poutine.enum(model, first_available_dim=-2)).get_trace()
+        >>> trace.compute_log_prob()
+        >>> trace.pack_tensors()
+        >>> factor = trace.nodes["z"]["packed"]["log_prob"]
+        >>> factor.shape, factor._pyro_dims
+        (torch.Size([2, 3]), 'ba')
+        """
+        self.symbolize_dims(plate_to_symbol)
+        for site in self.nodes.values():
+            if is_packable(site):
+                pack_site(site)
 
     def detach_(self) -> None:
         """Cut the values of all sample sites from the graph, in place."""
