@@ -40,7 +40,13 @@ setup(
         "tqdm>=4.36",
         "numpy>=1.22",
     ],
-    extras_require={"test": TEST, "docs": DOCS, "examples": EXAMPLES, "dev": DEV},
+    extras_require={
+        "test": TEST,
+        "docs": DOCS,
+        "examples": EXAMPLES,
+        "dev": DEV,
+        "funsor": ["funsor>=0.4.8"],
+    },
     classifiers=[
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3 :: Only",

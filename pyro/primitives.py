@@ -12,7 +12,7 @@ from pyro._foundation.validation import enable_validation, validation_enabled
 from pyro._foundation.warnings import warn_deprecated, warn_once
 from pyro._primitives.plates import iarange, irange, plate, plate_stack, subsample
 from pyro.distributions.delta import Delta
-from pyro.distributions.distribution import Distribution
+from pyro.distributions.distribution import COERCIONS, Distribution
 from pyro.distributions.unit import Unit
 from pyro.params.module_swap import lend_parameter, restore_parameters
 from pyro.params.param_store import _PYRO_PARAM_STORE, ParamStoreDict, param_with_module_name
@@ -97,7 +97,7 @@ def _check_law(name: str, fn: Any) -> None:
         raise site_error(
             name, f"{fn.__name__} is a class, expected a law", "Give it its parameters.", TypeError
         )
-    if not (callable(fn) and hasattr(fn, "log_prob")):
+    if not (callable(fn) and (hasattr(fn, "log_prob") or COERCIONS)):
         raise site_error(
             name,
             f"expected a law from pyro.distributions, got {fn!r}",

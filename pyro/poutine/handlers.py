@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.broadcast_messenger import BroadcastMessenger
+from pyro.poutine.collapse_messenger import CollapseMessenger
 from pyro.poutine.condition_messenger import ConditionMessenger
 from pyro.poutine.do_messenger import DoMessenger
 from pyro.poutine.enum_messenger import EnumMessenger
@@ -171,6 +172,7 @@ class _Markov(Protocol):
 
 block = _make_handler(BlockMessenger)("block")
 broadcast = _make_handler(BroadcastMessenger)("broadcast")
+collapse = _make_handler(CollapseMessenger)("collapse")
 condition = _make_handler(ConditionMessenger)("condition")
 do = _make_handler(DoMessenger)("do")
 enum = _make_handler(EnumMessenger)("enum")

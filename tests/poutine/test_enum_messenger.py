@@ -412,6 +412,29 @@ def test_tensor_monte_carlo_has_the_evidence_as_its_mean(strategy: str, num_samp
     assert_mean(draws, evidence)
 
 
+def test_a_mixture_of_proposals_is_unbiased_inside_a_plate() -> None:
+    """The elements of the plate choose among the values of their common parent independently."""
+    prior, law = torch.tensor([0.3, 0.7]), table(2, 2)
+    data = torch.tensor([0.2, 0.9])
+    likelihood = dist.Normal(torch.arange(2.0), 0.5).log_prob(data[:, None]).exp()
+    evidence = prior @ (law @ likelihood.T).prod(-1)
+    hints = {"enumerate": "parallel", "num_samples": 1, "tmc": "mixture"}
+
+    def model() -> None:
+        x = draw("x", prior)
+        with pyro.plate("data", 2):
+            y = draw("y", law[index_of(x)], hints)
+            pyro.sample("o", dist.Normal(y * 1.0, 0.5), obs=data)
+
+    def estimate() -> Tensor:
+        record = trace_of(poutine.enum(model, first_available_dim=-2))
+        record.compute_log_prob()
+        y, o = (record.nodes[name]["log_prob"].exp().reshape(-1, 2) for name in "yo")
+        return prior @ (y / y.mean(0) * o).prod(-1)
+
+    assert_mean(torch.stack([estimate() for _ in range(500)]), evidence)
+
+
 def site(fn: Any, ids: Any = None, **infer: Any) -> dict[str, Any]:
     return {"name": "x", "fn": fn, "infer": {"_dim_to_id": ids or {}, **infer}}
 
