@@ -73,9 +73,6 @@ EXPOSED: dict[str, str] = {
 }
 
 NOT_THERE_YET: dict[str, str] = {
-    "pyro": """
-        markov
-    """,
     "distributions": """
         AffineBeta AsymmetricLaplace AVFMultivariateNormal BetaBinomial
         CoalescentRateLikelihood CoalescentTimes CoalescentTimesWithRate
@@ -92,9 +89,6 @@ NOT_THERE_YET: dict[str, str] = {
         SineBivariateVonMises SineSkewed SkewLogistic SoftAsymmetricLaplace SoftLaplace
         SpanningTree Stable StableWithLogProb TransformModule TruncatedPolyaGamma VonMises3D
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
-    """,
-    "handlers": """
-        collapse enum escape markov queue
     """,
     "infer": """
         config_enumerate CSIS EmpiricalMarginal EnergyDistance HMC Importance IMQSteinKernel

@@ -77,7 +77,8 @@ def check_density_shape(
     _check_dims(site, shape, frames)
     if _batch_of_value(site) != shape and not site_is_deterministic(site):
         pair = _squared_dims(site, shape, frames)
-        if pair is not None and not _comes_in_batches(site, pair[0], shape, record):
+        free = [dim for dim in pair or () if dim not in frames]
+        if pair and not any(_comes_in_batches(site, dim, shape, record) for dim in free):
             raise _squared(site, shape, frames, *pair)
 
 
