@@ -25,12 +25,27 @@ class Owner(NamedTuple):
     kwargs: dict[str, Any]
     value: Any = None
     mask: Any = None
+    is_enumerated: bool = False  # whether its value varies with a site that is enumerated
 
 
 def owner_of(msg: Any) -> Owner:
     """Note a message as the owner of a group, before it has its value."""
     keys = ("name", "type", "fn", "cond_indep_stack", "args", "kwargs")
     return Owner(*(msg[key] for key in keys))
+
+
+def with_value(owner: Owner, msg: Any) -> Owner:
+    """Note what an owner's message came back with.
+
+    :param owner: the owner.
+    :param msg: its message, on its way back.
+    """
+    value, event_dim = msg["value"], getattr(msg["fn"], "event_dim", 0)
+    shape = getattr(value, "shape", ())
+    batch = shape[: len(shape) - event_dim]
+    dims = (msg["infer"] or {}).get("_dim_to_id") or ()
+    is_enumerated = any(len(batch) >= -dim and batch[dim] != 1 for dim in dims)
+    return owner._replace(value=value, mask=msg["mask"], is_enumerated=is_enumerated)
 
 
 def hindrance(msg: Any, is_named: bool, may_own: bool) -> str | None:
@@ -149,13 +164,23 @@ def _refuse_other_plates(msg: Any, owner: Owner) -> None:
                 f"(dim={frame.dim}, size={frame.size}), which the member lacks",
                 "Put both in such a plate, or let the site outside of it run first.",
             )
-        if mine.name != frame.name and (_is_subsampled(mine) or _is_subsampled(frame)):
+        if mine.name == frame.name:
+            continue
+        if _is_subsampled(mine) or _is_subsampled(frame):
             raise _refusal(
                 msg,
                 owner,
                 f"the plates {frame.name!r} and {mine.name!r} are subsampled, so that their "
                 "elements do not pair up",
                 "Use one plate for both sites, or run all elements.",
+            )
+        if owner.is_enumerated:
+            raise _refusal(
+                msg,
+                owner,
+                f"the owner is enumerated in plate {frame.name!r}, whose elements are summed over "
+                f"each by itself, and the member is in plate {mine.name!r}",
+                "Use one plate for both sites, or let a site outside of plates run first.",
             )
 
 
@@ -219,9 +244,7 @@ def _other_iterations(msg: Any, owner: Owner) -> Iterator[str]:
 def _other_set(
     msg: Any, owner: Owner, what: str, theirs: Any, mine: Any, value: Any
 ) -> Iterator[str]:
-    if mine is None or mine is theirs:
-        return
-    if type(mine) is type(theirs) and str(mine) == str(theirs):
+    if mine is None or mine is theirs or _told_apart(mine) == _told_apart(theirs):
         return
     facts = f"the {what} of {owner.name!r} is {theirs}, that of {msg['name']!r} is {mine}"
     if not bool(mine.check(value).all()):
@@ -232,6 +255,13 @@ def _other_set(
             "Tie only sites whose values mean the same.",
         )
     yield f"{facts}; the shared value lies in both"
+
+
+def _told_apart(constraint: Any) -> tuple[type, str]:
+    """What tells sets apart: their kind and how they are written, without idle wrappings."""
+    while getattr(constraint, "reinterpreted_batch_ndims", None) == 0:
+        constraint = constraint.base_constraint
+    return type(constraint), str(constraint)
 
 
 def _support(fn: Any) -> Any:

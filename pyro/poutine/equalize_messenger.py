@@ -15,6 +15,7 @@ from pyro.poutine.equalize_fit import (
     owner_of,
     refuse_other_value,
     shared_value,
+    with_value,
 )
 from pyro.poutine.equalize_groups import (
     Group,
@@ -205,7 +206,7 @@ class EqualizeMessenger(Messenger):
                 refuse_other_value(msg, owner, shared)
                 msg["value"] = shared
             return
-        self._run.owners[id(group)] = owner._replace(value=msg["value"], mask=msg["mask"])
+        self._run.owners[id(group)] = with_value(owner, msg)
         if group.latest_owner not in (None, owner.name):
             self._warn(
                 f"the owner of the group was {group.latest_owner!r} in an earlier run and is now "

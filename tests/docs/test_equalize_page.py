@@ -108,6 +108,26 @@ def reparam_inside() -> None:
     tied(inside, "a", "b", keep_dist=True)()
 
 
+COIN = dist.Bernoulli(0.5)
+
+
+def enumerated_in_plates() -> None:
+    def model() -> None:
+        for name in "ab":
+            with pyro.plate(f"{name}_plate", 4):
+                pyro.sample(name, COIN, infer={"enumerate": "parallel"})
+
+    poutine.enum(tied(model, "a", "b"), first_available_dim=-2)()
+
+
+def enumerated_in_a_chain() -> None:
+    def model() -> None:
+        for t in pyro.markov(range(4)):
+            pyro.sample(f"x{t}", COIN, infer={"enumerate": "parallel"})
+
+    poutine.enum(tied(model, "x0", "x3"), first_available_dim=-1)()
+
+
 def construct(*arguments: Any, **options: Any) -> Callable[[], Any]:
     return lambda: poutine.equalize(normals("ab"), *arguments, **options)
 
@@ -131,6 +151,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "a member with ``obs_mask``": tied(partly_observed, "a", "b"),
     "a member that lacks a plate of its owner": in_plates({}, None),
     "two subsampled plates": in_plates(SUBSAMPLED, SUBSAMPLED),
+    "an owner enumerated in another plate": enumerated_in_plates,
+    "an enumerated owner that a ``markov`` has forgotten": enumerated_in_a_chain,
     "event shapes that differ": pair(NORMAL, NORMAL.expand([2]).to_event(1)),
     "an owner of greater batch shape": pair(NORMAL.expand([2]), NORMAL),
     "an owner's value that does not expand": poutine.condition(

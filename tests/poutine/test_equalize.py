@@ -98,7 +98,6 @@ def test_two_nested_handlers_cannot_give_a_site_two_owners() -> None:
         poutine.equalize(inner, ["b", "c"])()
 
 
-@pytest.mark.whole_package("the support of a Delta is written in another way there")
 def test_nested_handlers_may_chain_and_agree() -> None:
     chained = poutine.equalize(poutine.equalize(normals("abc"), ["a", "b"]), ["b", "c"])
     trace = trace_of(chained)
@@ -183,7 +182,6 @@ def test_literal_names_of_such_sites_are_refused(name: str, reason: str) -> None
         poutine.equalize(with_odd_sites, ["a", name])()
 
 
-@pytest.mark.whole_package("the support of a Delta is written in another way there")
 def test_a_deterministic_site_may_own_a_group() -> None:
     def model() -> None:
         x = pyro.sample("x", dist.Normal(0.0, 1.0))
