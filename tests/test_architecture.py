@@ -22,6 +22,9 @@ FLOORS = {
         "pyro.settings",
     ],
     "1 tensors, params, optimisers": [
+        "pyro.ops.masking",
+        "pyro.ops.packed",
+        "pyro.ops.einsum.*",
         "pyro.ops.*",
         "pyro.params.*",
         "pyro.optim.*",

@@ -52,7 +52,7 @@ def pack(value: Any, dim_to_symbol: Mapping[int, str]) -> Any:
         ) from None
     if len(set(dims)) != len(dims):
         raise ValueError(f"two dims of a tensor of shape {tuple(value.shape)} share a letter.")
-    return _named(value.squeeze(), dims)
+    return named(value.squeeze(), dims)
 
 
 def unpack(value: Any, symbol_to_dim: Mapping[str, int]) -> Any:
@@ -67,7 +67,7 @@ def unpack(value: Any, symbol_to_dim: Mapping[str, int]) -> Any:
     """
     if not isinstance(value, torch.Tensor):
         return value
-    dims = _dims(value)
+    dims = dims_of(value)
     positions = [symbol_to_dim[symbol] for symbol in dims]
     order = sorted(range(len(dims)), key=positions.__getitem__)
     shape = [1] * max((-dim for dim in positions), default=0)
@@ -97,7 +97,7 @@ def broadcast_all(*values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, .
     if missing:
         raise ValueError(f"no tensor says how long dim {missing[0]!r} is. Give sizes=.")
     shape = [sizes[symbol] for symbol in dims]
-    return tuple(_named(_aligned(value, dims).expand(shape), dims) for value in values)
+    return tuple(named(aligned(value, dims).expand(shape), dims) for value in values)
 
 
 def gather(value: torch.Tensor, index: torch.Tensor, dim: str) -> torch.Tensor:
@@ -113,18 +113,18 @@ def gather(value: torch.Tensor, index: torch.Tensor, dim: str) -> torch.Tensor:
     >>> gather(table, pack(torch.tensor([1, 0]), {-1: "b"}), "a")
     tensor([2., 3.])
     """
-    if dim not in _dims(value) or dim in _dims(index):
+    if dim not in dims_of(value) or dim in dims_of(index):
         raise ValueError(
-            f"cannot look up along dim {dim!r}: the values have dims {_dims(value)!r}, the "
-            f"positions {_dims(index)!r}; it must be one of the former and none of the latter."
+            f"cannot look up along dim {dim!r}: the values have dims {dims_of(value)!r}, the "
+            f"positions {dims_of(index)!r}; it must be one of the former and none of the latter."
         )
-    kept = _dims(value).replace(dim, "")
-    dims = kept + "".join(symbol for symbol in _dims(index) if symbol not in kept)
+    kept = dims_of(value).replace(dim, "")
+    dims = kept + "".join(symbol for symbol in dims_of(index) if symbol not in kept)
     sizes = _sizes((value, index), {})
     shape = [sizes[symbol] for symbol in dims]
-    where = _aligned(index, dims).expand(shape).unsqueeze(-1)
-    entries = _aligned(value, dims + dim).expand([*shape, sizes[dim]])
-    return _named(entries.gather(-1, where).squeeze(-1), dims)
+    where = aligned(index, dims).expand(shape).unsqueeze(-1)
+    entries = aligned(value, dims + dim).expand([*shape, sizes[dim]])
+    return named(entries.gather(-1, where).squeeze(-1), dims)
 
 
 def mul(lhs: Any, rhs: Any) -> Any:
@@ -179,14 +179,14 @@ def scale_and_mask(tensor: Any, scale: Any = 1.0, mask: Any = None) -> Any:
     if not isinstance(tensor, torch.Tensor):
         if not isinstance(scale, torch.Tensor) and not isinstance(mask, torch.Tensor):
             return _scale_and_mask(tensor, scale, mask)
-        tensor = _named(torch.scalar_tensor(tensor), "")
+        tensor = named(torch.scalar_tensor(tensor), "")
     parts = [tensor, *(part for part in (scale, mask) if isinstance(part, torch.Tensor))]
     if len(parts) == 1 and mask in (None, True) and is_identically_one(scale):
         return tensor
     aligned = iter(_side_by_side(*parts))
     tensor = next(aligned)
     scale, mask = (next(aligned) if isinstance(x, torch.Tensor) else x for x in (scale, mask))
-    return _named(_scale_and_mask(tensor, scale, mask), _dims(tensor))
+    return named(_scale_and_mask(tensor, scale, mask), dims_of(tensor))
 
 
 def rename_equation(equation: str, *operands: torch.Tensor) -> str:
@@ -201,7 +201,7 @@ def rename_equation(equation: str, *operands: torch.Tensor) -> str:
     'yx,x->y'
     """
     inputs = equation.split("->")[0].split(",")
-    spelled = [_dims(operand) for operand in operands]
+    spelled = [dims_of(operand) for operand in operands]
     if [len(dims) for dims in inputs] != [len(dims) for dims in spelled]:
         raise ValueError(
             f"the equation {equation!r} does not fit operands with dims {', '.join(spelled)}."
@@ -210,12 +210,27 @@ def rename_equation(equation: str, *operands: torch.Tensor) -> str:
     return "".join(letters.get(character, character) for character in equation)
 
 
-def _dims(value: torch.Tensor) -> str:
+def dims_of(value: torch.Tensor) -> str:
+    """Return the letters of a packed tensor.
+
+    :param value: a packed tensor.
+
+    >>> dims_of(pack(torch.zeros(2, 3), {-1: "a", -2: "b"}))
+    'ba'
+    """
     dims: str = value._pyro_dims  # type: ignore[attr-defined]
     return dims
 
 
-def _named(value: torch.Tensor, dims: str) -> torch.Tensor:
+def named(value: torch.Tensor, dims: str) -> torch.Tensor:
+    """Name the dimensions of a tensor in place, and return it.
+
+    :param value: a tensor.
+    :param dims: a letter for each of its dimensions, from the left.
+
+    >>> named(torch.zeros(2, 3), "ab")._pyro_dims
+    'ab'
+    """
     value._pyro_dims = dims  # type: ignore[attr-defined]
     return value
 
@@ -223,21 +238,29 @@ def _named(value: torch.Tensor, dims: str) -> torch.Tensor:
 def _like(value: Any, *prototypes: Any) -> Any:
     """Name a result as the first tensor among those that it was computed from."""
     tensor = next((p for p in prototypes if isinstance(p, torch.Tensor)), None)
-    return value if tensor is None else _named(value, _dims(tensor))
+    return value if tensor is None else named(value, dims_of(tensor))
 
 
 def _sizes(values: Iterable[torch.Tensor], given: Mapping[str, int]) -> dict[str, int]:
     sizes = dict(given)
     for value in values:
-        for symbol, size in zip(_dims(value), value.shape, strict=True):
+        for symbol, size in zip(dims_of(value), value.shape, strict=True):
             if sizes.setdefault(symbol, size) != size:
                 raise ValueError(f"dim {symbol!r} is both {sizes[symbol]} and {size} long.")
     return sizes
 
 
-def _aligned(value: torch.Tensor, dims: Sequence[str]) -> torch.Tensor:
-    """Bring a packed tensor's dimensions into an order, with size 1 where it has none."""
-    own = _dims(value)
+def aligned(value: torch.Tensor, dims: Sequence[str]) -> torch.Tensor:
+    """Bring a packed tensor's dimensions into an order, with size 1 where it has none.
+
+    :param value: a packed tensor.
+    :param dims: all of its letters, and any others.
+    :raises ValueError: where a letter of the tensor is missing.
+
+    >>> aligned(named(torch.zeros(2, 3), "ab"), "bca").shape
+    torch.Size([3, 1, 2])
+    """
+    own = dims_of(value)
     if own == dims:
         return value
     surplus = set(own) - set(dims)
@@ -250,6 +273,6 @@ def _aligned(value: torch.Tensor, dims: Sequence[str]) -> torch.Tensor:
 def _side_by_side(*values: torch.Tensor) -> list[torch.Tensor]:
     """Align packed tensors without expanding them; the first keeps its order of dims."""
     _sizes(values, {})
-    dims = "".join(dict.fromkeys("".join(map(_dims, values))))
+    dims = "".join(dict.fromkeys("".join(map(dims_of, values))))
     # A view of its own for each, so that no operand is renamed.
-    return [_named(_aligned(value, dims)[...], dims) for value in values]
+    return [named(aligned(value, dims)[...], dims) for value in values]
