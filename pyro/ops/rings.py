@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro.ops.einsum.adjoint import Backward, Message, backward_of, expand, record
-from pyro.ops.einsum.expressions import Cache, sum_product
+from pyro.ops.einsum.expressions import Cache, sizes_of, sum_product
 from pyro.ops.einsum.layout import common_order
 from pyro.ops.packed import aligned, dims_of, named
 
@@ -76,7 +76,7 @@ class Ring(ABC):
 
     @abstractmethod
     def inv(self, term: Tensor) -> Tensor:
-        """Return the inverse of a term; that of zero is large but finite, so that 0 / 0 is 0.
+        """Return the inverse of a term; that of zero is some finite number, so that 0 / 0 is 0.
 
         :param term: a packed tensor.
         """
@@ -136,11 +136,11 @@ class _EinsumRing(Ring):
         :param dims: the letters to sum over.
         """
         inputs = tuple([dims_of(term) for term in terms])
-        output = common_order(inputs)
-        for dim in dims:
-            output = output.replace(dim, "")
-        self.learn_sizes(terms)
-        return sum_product(inputs, output, terms, self._backend, self._cache)
+        gone = frozenset(dims)
+        output = "".join([dim for dim in common_order(inputs) if dim not in gone])
+        sizes = sizes_of(inputs, [term.shape for term in terms])
+        self._dim_to_size.update(sizes)
+        return sum_product(inputs, output, terms, self._backend, self._cache, sizes)
 
     def product(self, term: Tensor, ordinal: Iterable[str]) -> Tensor:
         """Multiply a term over all elements of some plates.
@@ -168,7 +168,7 @@ class _EinsumRing(Ring):
         return named(self._power(term, axes, times), kept)
 
     def inv(self, term: Tensor) -> Tensor:
-        """Return the inverse of a term; that of zero is large but finite, so that 0 / 0 is 0.
+        """Return the inverse of a term; that of zero is some finite number, so that 0 / 0 is 0.
 
         :param term: a packed tensor.
         """
@@ -203,7 +203,8 @@ class LinearRing(_EinsumRing):
         return term if times == 1 else term**times
 
     def _inverse(self, term: Tensor) -> Tensor:
-        return term.reciprocal().clamp(max=torch.finfo(term.dtype).max)
+        zero = term == 0
+        return torch.where(zero, 1.0, torch.where(zero, 1.0, term).reciprocal())
 
 
 class LogRing(_EinsumRing):

@@ -226,7 +226,7 @@ def _joined(one: Message, other: Message) -> Message:
     batch = "".join(dict.fromkeys(dims_of(one)[1:] + dims_of(other)[1:]))
     dims = SAMPLE_SYMBOL + batch
     one_rows, other_rows = aligned(one, dims), aligned(other, dims)
-    shape = torch.broadcast_shapes(one_rows.shape[1:], other_rows.shape[1:])
+    shape = [max(sizes) for sizes in zip(one_rows.shape[1:], other_rows.shape[1:], strict=True)]
     rows = torch.cat([x.expand(-1, *shape) for x in (one_rows, other_rows)])
     return _assignment(rows, _sample_dims(one) + _sample_dims(other), batch)
 

@@ -1,7 +1,7 @@
 """Sums of products of many factors, in any semiring."""
 
 import functools
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -69,6 +69,7 @@ def sum_product(
     operands: Sequence[Tensor],
     backend: str = "torch",
     cache: Cache | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Tensor:
     """Do what :func:`contract` does, for an equation that is already taken apart.
 
@@ -77,6 +78,7 @@ def sum_product(
     :param operands: the factors.
     :param backend: ``"torch"``, or the path of a module with a function ``einsum``.
     :param cache: a dict to share intermediate results in.
+    :param sizes: what :func:`sizes_of` says of the operands, where it was asked already.
     :raises ValueError: where letters and operands do not fit each other.
 
     >>> import torch
@@ -85,7 +87,8 @@ def sum_product(
     """
     if not operands:
         raise ValueError("there are no factors to multiply.")
-    sizes = sizes_of(inputs, [operand.shape for operand in operands])
+    if sizes is None:
+        sizes = sizes_of(inputs, [operand.shape for operand in operands])
     einsum = _einsum_of(backend)
     if cache is None and currently_sharing():
         cache = get_sharing_cache()

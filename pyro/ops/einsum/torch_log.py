@@ -57,7 +57,7 @@ def logsumexp(value: Tensor, dims: Sequence[int], keepdim: bool = False) -> Tens
     # torch's own gradient is NaN there, so it never gets to see an infinity.
     lowest = torch.finfo(value.dtype).min
     total = value.clamp(min=lowest).logsumexp(tuple(dims), keepdim)
-    return torch.nn.functional.threshold(total, lowest / 2, -torch.inf)
+    return torch.threshold(total, lowest / 2, -torch.inf)
 
 
 def _is_too_large(layout: Layout, operands: Sequence[Tensor]) -> bool:
