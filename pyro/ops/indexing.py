@@ -74,7 +74,7 @@ def vindex(tensor: Any, args: Any) -> Any:
         for dim in range(lead)
     ]
     positions = [_positions(part, tensor.device) for _, part in fancy]
-    return tensor.permute(order)[(*places, *positions)]
+    return tensor.permute(order)[tuple(places + positions)]
 
 
 def _positions(part: Any, device: torch.device) -> Tensor:

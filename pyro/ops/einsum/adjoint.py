@@ -269,7 +269,7 @@ def look_up(value: Tensor, sample: Message) -> Tensor:
     return named(value[tuple(index)], output)
 
 
-@lru_cache(maxsize=2**12)
+@lru_cache(maxsize=2**16)
 def _look_up_plan(
     own: str, known: str, batch: str
 ) -> tuple[tuple[tuple[int | None, int], ...], str]:

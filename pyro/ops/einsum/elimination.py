@@ -37,7 +37,7 @@ class Step(NamedTuple):
     equation: str
 
 
-@lru_cache(maxsize=2**12)
+@lru_cache(maxsize=2**11)
 def plan(
     inputs: tuple[str, ...], output: str, sizes: tuple[tuple[str, int], ...]
 ) -> tuple[Step, ...]:
