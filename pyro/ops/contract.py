@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyro.ops.einsum.adjoint import lettered
 from pyro.ops.einsum.expressions import Cache, sizes_of
-from pyro.ops.einsum.layout import split_many
+from pyro.ops.einsum.layout import shape_of, split_many
 from pyro.ops.packed import aligned, dims_of, named
 from pyro.ops.plated_elimination import IntractableError, Structure, ordinals_of, schedule
 from pyro.ops.rings import BACKEND_TO_RING, LogRing, Ordinal, Ring
@@ -191,7 +191,7 @@ def einsum(equation: str, *operands: Tensor, **kwargs: Any) -> tuple[Tensor, ...
     if backend not in BACKEND_TO_RING:
         raise ValueError(f"backend {backend!r} is none of {', '.join(BACKEND_TO_RING)}.")
     inputs, outputs = split_many(equation)
-    sizes = sizes_of(inputs, [operand.shape for operand in operands])
+    sizes = sizes_of(inputs, [shape_of(operand) for operand in operands])
     tree: dict[Ordinal, list[Tensor]] = {}
     for dims, operand in zip(inputs, operands, strict=True):
         tree.setdefault(plates & frozenset(dims), []).append(lettered(operand, dims))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyro.ops.einsum.adjoint import Backward, Message, backward_of, expand, record
 from pyro.ops.einsum.expressions import Cache, sizes_of, sum_product
-from pyro.ops.einsum.layout import common_order
+from pyro.ops.einsum.layout import common_order, shape_of
 from pyro.ops.packed import aligned, dims_of, named
 
 Ordinal = frozenset[str]
@@ -42,7 +42,7 @@ class Ring(ABC):
         :param terms: packed tensors.
         """
         for term in terms:
-            self._dim_to_size.update(zip(dims_of(term), term.shape, strict=True))
+            self._dim_to_size.update(zip(dims_of(term), shape_of(term), strict=True))
 
     def lacking(self, term: Tensor, ordinal: Iterable[str]) -> str:
         """Return the plates that a term does not vary in, as far as their size is known.
@@ -138,7 +138,7 @@ class _EinsumRing(Ring):
         inputs = tuple([dims_of(term) for term in terms])
         gone = frozenset(dims)
         output = "".join([dim for dim in common_order(inputs) if dim not in gone])
-        sizes = sizes_of(inputs, [term.shape for term in terms])
+        sizes = sizes_of(inputs, [shape_of(term) for term in terms])
         self._dim_to_size.update(sizes)
         return sum_product(inputs, output, terms, self._backend, self._cache, sizes)
 

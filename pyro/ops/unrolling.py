@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro.ops.einsum.expressions import sizes_of, sum_product
-from pyro.ops.einsum.layout import split_many
+from pyro.ops.einsum.layout import shape_of, split_many
 from pyro.ops.plated_elimination import ordinals_of
 
 Place = Mapping[str, int]
@@ -37,7 +37,7 @@ def naive_ubersum(equation: str, *operands: Tensor, **kwargs: Any) -> tuple[Tens
     if kwargs:
         raise TypeError(f"naive_ubersum() takes plates and backend, got {', '.join(kwargs)}.")
     inputs, outputs = split_many(equation)
-    sizes = sizes_of(inputs, [operand.shape for operand in operands])
+    sizes = sizes_of(inputs, [shape_of(operand) for operand in operands])
     structure = tuple((frozenset(plates).intersection(dims), (dims,)) for dims in inputs)
     ordinals = ordinals_of(structure, set(sizes).difference(plates))
     copies = _Copies({x: "".join(sorted(ordinal)) for x, ordinal in ordinals.items()})

@@ -458,3 +458,36 @@ def test_a_ring_of_ones_own_is_used() -> None:
     ring = Counting()
     contract_tensor_tree({IN_I: [factor(2, 3, dims="ix")]}, {"x"}, ring=ring)
     assert ring.sums == 1
+
+
+def test_a_pass_back_given_what_was_kept() -> None:
+    x, y = torch.randn(5, 2, 3).double(), torch.randn(3, 4).double()
+    require_backward(x)
+    require_backward(y)
+    (best,) = einsum("iab,bc->b", x, y, plates="i", backend=MAP)
+    best._pyro_backward()  # type: ignore[attr-defined]
+    a, c = x._pyro_backward_result, y._pyro_backward_result  # type: ignore[attr-defined]
+    assert (sorted(a._pyro_dims), a._pyro_sample_dims) == ([" ", "b", "i"], "a")
+    assert (c._pyro_dims, c._pyro_sample_dims) == (" b", "c")
+    assert_close(a[0] if a._pyro_dims == " ib" else a[0].T, x.argmax(1))
+    assert_close(c[0], y.argmax(1))
+
+
+def test_a_target_in_a_plate_records_nothing() -> None:
+    x = torch.randn(5, 2).double()
+    require_backward(x)
+    (best,) = einsum("ia->ia", x, plates="i", backend=MAP)
+    assert not hasattr(best, "_pyro_backward")
+    assert_close(best, x + x.amax(1).sum() - x.amax(1, keepdim=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+def test_a_traced_contraction_stays_right_for_impossible_values() -> None:
+    def total(x: Tensor, y: Tensor) -> Tensor:
+        return einsum("ixy,y->", x, y, plates="i", backend=LOG)[0]
+
+    x, y = torch.randn(3, 2, 2).double(), torch.randn(2).double()
+    traced = torch.jit.trace(total, (x, y), check_trace=False)
+    x = torch.randn(3, 2, 2).double()
+    x[0, :, 1] = -torch.inf
+    assert_close(traced(x, y), total(x, y))

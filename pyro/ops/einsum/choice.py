@@ -12,7 +12,7 @@ from pyro.ops.einsum.adjoint import (
     look_up,
     unflatten,
 )
-from pyro.ops.einsum.layout import layout_of
+from pyro.ops.einsum.layout import layout_of, shape_of
 from pyro.ops.packed import aligned, dims_of
 
 
@@ -53,6 +53,6 @@ class Choice(Backward):
         logits = aligned(factors[0], batch + summed)
         for factor in factors[1:]:
             logits = logits + aligned(factor, batch + summed)
-        sizes = logits.shape[len(batch) :]
+        sizes = shape_of(logits)[len(batch) :]
         position = self.choose(logits.detach().reshape(*logits.shape[: len(batch)], -1))
         return unflatten(position, batch, summed, sizes)

@@ -9,7 +9,7 @@ from opt_einsum.sharing import currently_sharing, get_sharing_cache
 from torch import Tensor
 
 from pyro.ops.einsum.elimination import plan
-from pyro.ops.einsum.layout import split
+from pyro.ops.einsum.layout import shape_of, split
 
 Cache = MutableMapping[Any, Any]
 
@@ -88,7 +88,7 @@ def sum_product(
     if not operands:
         raise ValueError("there are no factors to multiply.")
     if sizes is None:
-        sizes = sizes_of(inputs, [operand.shape for operand in operands])
+        sizes = sizes_of(inputs, [shape_of(operand) for operand in operands])
     einsum = _einsum_of(backend)
     if cache is None and currently_sharing():
         cache = get_sharing_cache()

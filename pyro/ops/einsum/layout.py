@@ -6,9 +6,28 @@ one common order of dimensions, that of the operand with the most, so that most 
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from pyro._foundation.jit import ignore_jit_warnings
+
+
+def shape_of(tensor: Tensor) -> Sequence[int]:
+    """Return the shape of a tensor as plain integers, which a tracer would make tensors of.
+
+    :param tensor: a tensor.
+
+    >>> import torch
+    >>> shape_of(torch.zeros(2, 3))
+    torch.Size([2, 3])
+    """
+    if not torch._C._get_tracing_state():
+        return tensor.shape
+    with ignore_jit_warnings():
+        return tuple(int(size) for size in tensor.shape)
 
 
 class Layout(NamedTuple):
@@ -182,11 +201,8 @@ def clique_size(layout: Layout, operands: Sequence[Tensor]) -> int:
     """
     sizes: dict[str, int] = {}
     for dims, operand in zip(layout.inputs, operands, strict=True):
-        sizes.update(zip(dims, operand.shape, strict=True))
-    size = 1
-    for length in sizes.values():
-        size *= length
-    return size
+        sizes.update(zip(dims, shape_of(operand), strict=True))
+    return prod(sizes.values())
 
 
 def matmul_equation(inputs: Sequence[str], output: str) -> str:

@@ -4,6 +4,7 @@ Log 0 is exactly minus infinity, and no gradient through it is NaN.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from pyro.ops.einsum.layout import (
     finish,
     layout_of,
     matmul_equation,
+    shape_of,
 )
 from pyro.ops.einsum.util import Tensordot
 
@@ -61,7 +63,7 @@ def logsumexp(value: Tensor, dims: Sequence[int], keepdim: bool = False) -> Tens
 
 
 def _is_too_large(layout: Layout, operands: Sequence[Tensor]) -> bool:
-    largest = max([operand.numel() for operand in operands])
+    largest = max([prod(shape_of(operand)) for operand in operands])
     if largest ** len(operands) <= _LARGE:
         return False
     return clique_size(layout, operands) > max(_LARGE, 2 * largest)
