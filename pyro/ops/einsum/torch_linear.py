@@ -5,6 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pyro.ops.einsum.adjoint import transpose
 from pyro.ops.einsum.layout import combine, common_order, finish, layout_of, matmul_equation, split
 from pyro.ops.einsum.util import Tensordot
 
@@ -40,18 +41,6 @@ def _two_factors(equation: str) -> tuple[str | None, str]:
     dims = inputs[0] if len(inputs) == 2 else common_order(inputs[:-1])
     rest = None if len(inputs) == 2 else f"{','.join(inputs[:-1])}->{dims}"
     return rest, matmul_equation([dims, inputs[-1]], output)
-
-
-def transpose(a: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Permute the dims of a tensor.
-
-    :param a: a tensor.
-    :param axes: the old position of each dim of the result.
-
-    >>> transpose(torch.zeros(2, 3), (1, 0)).shape
-    torch.Size([3, 2])
-    """
-    return a.permute(axes)
 
 
 tensordot = Tensordot(einsum)

@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from pyro.ops.einsum.adjoint import transpose
 from pyro.ops.einsum.layout import (
     Layout,
     clique_size,
@@ -85,18 +86,6 @@ def _multiply_matrices(layout: Layout, operands: Sequence[Tensor]) -> Tensor:
     kept = ["".join(x for x in dims if x not in summed) for dims in layout.inputs]
     scales = layout_of(f"{','.join(kept)}->{layout.output}")
     return total + finish(scales, combine(scales, shifts, torch.add))
-
-
-def transpose(a: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Permute the dims of a tensor.
-
-    :param a: a tensor.
-    :param axes: the old position of each dim of the result.
-
-    >>> transpose(torch.zeros(2, 3), (1, 0)).shape
-    torch.Size([3, 2])
-    """
-    return a.permute(axes)
 
 
 tensordot = Tensordot(einsum)
