@@ -1,7 +1,8 @@
 """Warnings that come under validation only, and once for each cause."""
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterable
+from difflib import get_close_matches
 
 from pyro._foundation.validation import is_validation_enabled
 
@@ -48,6 +49,28 @@ def warn_deprecated(name: str, instead: str) -> None:
     """
     message = f"{name} is deprecated. Write: {instead}"
     warn_once(("deprecated", name), message, FutureWarning, stacklevel=3)
+
+
+def warn_of_absent(handler: str, what: str, wanted: Iterable[str], there: Collection[str]) -> None:
+    """Warn of parameters that a handler was told of and that did not run.
+
+    :param handler: the handler's name.
+    :param what: what it was given for each.
+    :param wanted: the names that it was given.
+    :param there: the names that ran, of which the nearest are suggested.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     warn_of_absent("lift", "a prior", ["wieght"], ["weight", "bias"])
+    >>> str(caught[0].message)
+    "lift() has a prior for 'wieght', but no such parameter ran. Did you mean 'weight'?"
+    """
+    for name in wanted:
+        if name not in there:
+            near = get_close_matches(name, there)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            message = f"{handler}() has {what} for {name!r}, but no such parameter ran.{hint}"
+            warn_once((handler, name), message)
 
 
 def _is_first(key: Hashable) -> bool:

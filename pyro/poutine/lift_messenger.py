@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch.distributions import constraints
 from pyro._foundation.errors import site_error
 from pyro._foundation.threads import PerThread
 from pyro._foundation.validation import is_validation_enabled
-from pyro._foundation.warnings import warn_once
+from pyro._foundation.warnings import warn_of_absent, warn_once
 from pyro.distributions.distribution import Distribution
 from pyro.ops.shapes import expands_to
 from pyro.params.names import user_param_name
@@ -77,20 +76,12 @@ class LiftMessenger(Messenger):
     def __exit__(self, *args: Any, **kwargs: Any) -> None:
         super().__exit__(*args, **kwargs)
         if isinstance(self.prior, Mapping) and (not args or args[0] is None):
-            self._warn_of_absent(self.prior)
+            warn_of_absent("lift", "a prior", self.prior, self._run.names)
         self._reset()
 
     def _reset(self) -> None:
         self._run.values.clear()
         self._run.names.clear()
-
-    def _warn_of_absent(self, prior: Mapping[str, Prior]) -> None:
-        for name in prior:
-            if name not in self._run.names:
-                near = get_close_matches(name, self._run.names)
-                hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-                message = f"lift() has a prior for {name!r}, but no such parameter ran.{hint}"
-                warn_once(("lift", name), message)
 
     def _pyro_sample(self, msg: Message) -> None:
         if isinstance(self.prior, Mapping) and msg["name"] in self.prior:

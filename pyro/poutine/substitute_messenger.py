@@ -1,11 +1,10 @@
 """``substitute``: give parameters other values."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pyro._foundation.threads import PerThread
-from pyro._foundation.warnings import warn_once
+from pyro._foundation.warnings import warn_of_absent
 from pyro.params.param_store import user_param_name
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -37,12 +36,8 @@ class SubstituteMessenger(Messenger):
     def __exit__(self, *args: Any, **kwargs: Any) -> None:
         super().__exit__(*args, **kwargs)
         completed = not args or args[0] is None
-        for name in self.data if completed else ():
-            if name not in self._seen.names:
-                near = get_close_matches(name, self._seen.names)
-                hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-                message = f"substitute() has a value for {name!r}, but no such parameter ran.{hint}"
-                warn_once(("substitute", name), message)
+        if completed:
+            warn_of_absent("substitute", "a value", self.data, self._seen.names)
 
     def _pyro_param(self, msg: Message) -> None:
         name = user_param_name(msg["name"])
