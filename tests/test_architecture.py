@@ -113,6 +113,7 @@ FLOORS = {
 DOORS = [
     "pyro.generic",
     "pyro.util",
+    "pyro.ops.tensor_utils",
     "pyro.poutine.util",
     "pyro.distributions.torch",
     "pyro.distributions.torch",

@@ -53,6 +53,33 @@ def expands_to(shape: Sequence[int], target: Sequence[int]) -> bool:
     )
 
 
+def broadcast_tensors_without_dim(tensors: Sequence[torch.Tensor], dim: int) -> list[torch.Tensor]:
+    """Expand tensors to one shape in all dimensions but one, as for :func:`torch.cat`.
+
+    :param tensors: what to expand.
+    :param dim: the dimension in which each keeps its size; negative, and within the rank of each.
+    :raises ValueError: where ``dim`` is not of that kind, or other sizes differ.
+
+    >>> [x.shape for x in broadcast_tensors_without_dim([torch.ones(3, 1, 2), torch.ones(5)], -1)]
+    [torch.Size([3, 1, 2]), torch.Size([3, 1, 5])]
+    """
+    rank = min((tensor.dim() for tensor in tensors), default=0)
+    if not -rank <= dim < 0:
+        raise ValueError(
+            f"dim is {dim}, expected a dimension that all tensors have, counted from the right: "
+            f"-{rank} to -1."
+        )
+    common = list(broadcast_shape(*(_with_size_one(tensor.shape, dim) for tensor in tensors)))
+    shapes = (common[:dim] + [t.size(dim)] + common[len(common) + dim + 1 :] for t in tensors)
+    return [tensor.expand(shape) for tensor, shape in zip(tensors, shapes, strict=True)]
+
+
+def _with_size_one(shape: torch.Size, dim: int) -> list[int]:
+    sizes = list(shape)
+    sizes[dim] = 1
+    return sizes
+
+
 def sum_rightmost(value: T, dim: int) -> T:
     """Sum out dimensions on the right.
 

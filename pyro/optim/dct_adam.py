@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro.ops.tensor_utils import dct, idct
+from pyro.ops.signals import dct, idct
 from pyro.optim.clipped_adam import clipped_adam_step
 
 Index = EllipsisType | tuple[Tensor, ...]
