@@ -35,7 +35,8 @@ def safe_normalize(x: Tensor, *, p: float = 2) -> Tensor:
     """
     size = x.detach().abs().amax(-1, keepdim=True)
     x = torch.where(size > 0, x / torch.where(size > 0, size, 1.0), eye_like(x, 1, x.size(-1))[0])
-    return x / torch.linalg.vector_norm(x, p, -1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(x, p, -1, keepdim=True)
+    return x / length
 
 
 def matmul(x: Tensor, y: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ def triangular_solve(x: Tensor, y: Tensor, upper: bool = False, transpose: bool 
     """
     if transpose:
         y, upper = y.mT, not upper
-    return torch.linalg.solve_triangular(y, x, upper=upper)
+    solution: Tensor = torch.linalg.solve_triangular(y, x, upper=upper)
+    return solution
 
 
 def cholesky_solve(x: Tensor, y: Tensor) -> Tensor:

@@ -183,7 +183,8 @@ def periodic_cumsum(tensor: Tensor, period: int, dim: int) -> Tensor:
     size = len(by_time)
     missing = by_time.new_zeros((-size % period, *by_time.shape[1:]))
     by_phase = torch.cat([by_time, missing]).unflatten(0, (-1, period))
-    return by_phase.cumsum(0).flatten(0, 1)[:size].movedim(0, dim)
+    sums: Tensor = by_phase.cumsum(0).flatten(0, 1)[:size]
+    return sums.movedim(0, dim)
 
 
 def periodic_features(
@@ -237,7 +238,8 @@ def as_complex(x: Tensor) -> Tensor:
     """
     if x.shape[-1:] != (2,):
         raise ValueError(f"x has shape {tuple(x.shape)}, expected a last dimension of size 2.")
-    return torch.view_as_complex(x.contiguous())
+    pairs: Tensor = torch.view_as_complex(x.contiguous())
+    return pairs
 
 
 def _quarter_wave(size: int, sign: float, like: Tensor) -> Tensor:

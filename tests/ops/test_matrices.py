@@ -71,15 +71,19 @@ def test_triangular_solve(size: int, upper: bool, transpose: bool) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_factors_and_solves(size: int) -> None:
-    matrix = positive_definite(4, size=size).requires_grad_()
+    matrix = positive_definite(4, size=size)
     factor = safe_cholesky(matrix)
     assert_close(factor, torch.linalg.cholesky(matrix))
     x = torch.randn(2, 1, size, 3, dtype=torch.float64)
     assert_close(cholesky_solve(x, factor), torch.linalg.solve(matrix, x))
     assert_close(precision_to_scale_tril(matrix), torch.linalg.cholesky(matrix.inverse()))
-    if size:
-        assert torch.autograd.gradcheck(lambda m: safe_cholesky(m + m.mT), [matrix])
-        assert torch.autograd.gradcheck(lambda m: precision_to_scale_tril(m + m.mT), [matrix])
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_factors_have_gradients(size: int) -> None:
+    matrix = positive_definite(size=size).requires_grad_()
+    assert torch.autograd.gradcheck(lambda m: safe_cholesky(m + m.mT), [matrix])
+    assert torch.autograd.gradcheck(lambda m: precision_to_scale_tril(m + m.mT), [matrix])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,0 +1,235 @@
+r"""Quadratic forms :math:`x^\top u - \frac{1}{2} x^\top P x`, the algebra of Gaussians.
+
+A form is held by its information vector :math:`u` and its precision :math:`P`. Forms are summed by
+summing these; no matrix is inverted until some of the variables are integrated out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from pyro.ops.matrices import matvecmul, safe_cholesky, triangular_solve
+from pyro.ops.shapes import broadcast_shape
+
+B = TypeVar("B", bound="Batch")
+F = TypeVar("F", bound="InformationForm")
+Shape = Sequence[int]
+
+
+class Batch:
+    """A batch of things that consist of several tensors.
+
+    The tensors need not be expanded to the whole batch; they only have to broadcast.
+    """
+
+    # Each tensor's name, which is also that of a parameter of the constructor, and how many of its
+    # rightmost dimensions belong to one thing.
+    _ranks: ClassVar[Mapping[str, int]]
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The shape of the batch."""
+        shapes = (self._batch_shape_of(name) for name in self._ranks)
+        return torch.Size(broadcast_shape(*shapes))
+
+    def expand(self: B, batch_shape: Shape) -> B:
+        """Repeat along new dimensions on the left and along those of size 1, without a copy.
+
+        :param batch_shape: the batch shape to have.
+        """
+        shape = torch.Size(batch_shape)
+        return self._each(lambda x, rank: x.expand(shape + x.shape[x.dim() - rank :]))
+
+    def reshape(self: B, batch_shape: Shape) -> B:
+        """Arrange the batch in another shape.
+
+        :param batch_shape: the batch shape to have; one size may be -1.
+        """
+        shape = tuple(batch_shape)
+        return self.expand(self.batch_shape)._each(
+            lambda x, rank: x.reshape(shape + x.shape[x.dim() - rank :])
+        )
+
+    def __getitem__(self: B, index: Any) -> B:
+        """Take part of the batch.
+
+        :param index: what indexes a tensor of shape ``batch_shape``.
+        """
+        index = index if isinstance(index, tuple) else (index,)
+        # The check that an index fits the batch, lest it cut into the things themselves.
+        torch.empty((), device="meta").expand(self.batch_shape)[index]
+        ends = any(part is Ellipsis for part in index)
+        return self.expand(self.batch_shape)._each(
+            lambda x, rank: x[index + (slice(None),) * rank if ends else index]
+        )
+
+    @classmethod
+    def cat(cls: type[B], parts: Sequence[B], dim: int = 0) -> B:
+        """Join batches along a dimension.
+
+        :param parts: what to join; the other sizes of their batch shapes agree.
+        :param dim: a dimension of the batch.
+        """
+        parts = [part.expand(part.batch_shape) for part in parts]
+        joined = {
+            name: torch.cat([getattr(part, name) for part in parts], dim - rank * (dim < 0))
+            for name, rank in cls._ranks.items()
+        }
+        return cls(**joined)
+
+    def _each(self: B, change: Callable[[Tensor, int], Tensor]) -> B:
+        changed = {name: change(getattr(self, name), rank) for name, rank in self._ranks.items()}
+        return type(self)(**changed)
+
+    def _batch_shape_of(self, name: str) -> torch.Size:
+        shape: torch.Size = getattr(self, name).shape
+        return shape[: len(shape) - self._ranks[name]]
+
+
+class InformationForm(Batch):
+    """A batch of quadratic forms, and what else a subclass adds to them."""
+
+    info_vec: Tensor
+    precision: Tensor
+
+    def dim(self) -> int:
+        """Return the number of variables."""
+        return self.info_vec.size(-1)
+
+    def event_pad(self: F, left: int = 0, right: int = 0) -> F:
+        """Add variables on which the form does not depend.
+
+        :param left: how many come before the present ones.
+        :param right: how many come after.
+        """
+        sides = (left, right)
+        return self._with_form(
+            torch.nn.functional.pad(self.info_vec, sides),
+            torch.nn.functional.pad(self.precision, sides * 2),
+        )
+
+    def event_permute(self: F, perm: Tensor) -> F:
+        """Arrange the variables in another order.
+
+        :param perm: where each comes from, integers of shape ``(dim,)``.
+        """
+        rows = self.precision.index_select(-2, perm)
+        return self._with_form(self.info_vec.index_select(-1, perm), rows.index_select(-1, perm))
+
+    def _with_form(self: F, info_vec: Tensor, precision: Tensor) -> F:
+        held = {name: getattr(self, name) for name in self._ranks}
+        return type(self)(**held | {"info_vec": info_vec, "precision": precision})
+
+    def _plus_form(self: F, other: F) -> F:
+        if self.dim() != other.dim():
+            raise ValueError(
+                f"One form has {self.dim()} variables and the other {other.dim()}; pad them with "
+                "event_pad to the same variables first."
+            )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self._ranks}
+        return type(self)(**sums)
+
+    def _check_count(self, count: int, what: str) -> None:
+        if not 0 <= count <= self.dim():
+            raise ValueError(
+                f"{what} {count} variables, but there are {self.dim()} in this {_name(self)}."
+            )
+
+
+def _name(value: object) -> str:
+    return type(value).__name__
+
+
+class Integral(NamedTuple):
+    r"""What is left when some variables are integrated out of an exponentiated form.
+
+    The integral over :math:`b` of them is
+    :math:`(2\pi)^{b/2}\,e^{q-d}\,e^{x^\top u-\frac{1}{2}x^\top Px}` for the others.
+    """
+
+    info_vec: Tensor
+    precision: Tensor
+    quadratic: Tensor
+    half_log_det: Tensor
+
+
+def integrate_last(info_vec: Tensor, precision: Tensor, count: int) -> Integral:
+    """Integrate the exponential of a form over its last variables, by completing the square.
+
+    :param info_vec: of shape ``(..., n)``.
+    :param precision: of shape ``(..., n, n)``, positive definite in those variables.
+    :param count: how many there are.
+    """
+    kept = info_vec.size(-1) - count
+    factor = safe_cholesky(precision[..., kept:, kept:])
+    whitened = triangular_solve(precision[..., kept:, :kept], factor)
+    info = triangular_solve(info_vec[..., kept:, None], factor)[..., 0]
+    return Integral(
+        info_vec[..., :kept] - matvecmul(whitened.mT, info),
+        precision[..., :kept, :kept] - whitened.mT @ whitened,
+        0.5 * info.square().sum(-1),
+        factor.diagonal(dim1=-2, dim2=-1).log().sum(-1),
+    )
+
+
+class Restriction(NamedTuple):
+    r"""What is left of a form when values are put in for some variables: a form, and a number."""
+
+    info_vec: Tensor
+    precision: Tensor
+    constant: Tensor
+
+
+def substitute_last(info_vec: Tensor, precision: Tensor, value: Tensor) -> Restriction:
+    """Put values in for the last variables of a form.
+
+    :param info_vec: of shape ``(..., n)``.
+    :param precision: of shape ``(..., n, n)``.
+    :param value: of shape ``(..., count)``.
+    """
+    kept = info_vec.size(-1) - value.size(-1)
+    return Restriction(
+        info_vec[..., :kept] - matvecmul(precision[..., :kept, kept:], value),
+        precision[..., :kept, :kept],
+        evaluate(info_vec[..., kept:], precision[..., kept:, kept:], value),
+    )
+
+
+def evaluate(info_vec: Tensor, precision: Tensor, value: Tensor) -> Tensor:
+    """Return the value of a form.
+
+    :param info_vec: of shape ``(..., n)``.
+    :param precision: of shape ``(..., n, n)``.
+    :param value: of shape ``(..., n)``.
+    """
+    return (value * (info_vec - 0.5 * matvecmul(precision, value))).sum(-1)
+
+
+def rotation(count: int, dim: int, like: Tensor) -> Tensor:
+    """Return the permutation that moves the first variables behind the others.
+
+    :param count: how many to move.
+    :param dim: how many variables there are.
+    :param like: a tensor on the device where the permutation shall lie.
+    """
+    return torch.arange(dim, device=like.device).roll(-count)
+
+
+def pull_back(matrix: Tensor, info_vec: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Turn a form in :math:`y - x^\top A` into one in :math:`x` and :math:`y`.
+
+    :param matrix: the matrix :math:`A`, of shape ``(..., m, n)``.
+    :param info_vec: of shape ``(..., n)``.
+    :param precision: of shape ``(..., n, n)``.
+    :return: information vector and precision in ``m + n`` variables.
+    """
+    batch = broadcast_shape(matrix.shape[:-2], precision.shape[:-2])
+    left = (-matrix @ precision).expand(*batch, -1, -1)
+    corner = -left @ matrix.mT
+    top = torch.cat([corner, left], -1)
+    bottom = torch.cat([left.mT, precision.expand(*batch, -1, -1)], -1)
+    batch = broadcast_shape(matrix.shape[:-2], info_vec.shape[:-1])
+    pulled = matvecmul(-matrix, info_vec).expand(*batch, -1)
+    return torch.cat([pulled, info_vec.expand(*batch, -1)], -1), torch.cat([top, bottom], -2)
