@@ -113,6 +113,7 @@ FLOORS = {
 DOORS = [
     "pyro.generic",
     "pyro.util",
+    "pyro.ops.gamma_gaussian",
     "pyro.ops.tensor_utils",
     "pyro.poutine.util",
     "pyro.distributions.torch",

@@ -12,6 +12,7 @@ from pyro._foundation.validation import (
 )
 from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
+from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.torch import *  # noqa: F403
 from pyro.distributions.torch import __all__ as _torch_names
@@ -29,6 +30,7 @@ __all__ = [
     "Distribution",
     "ExpandedDistribution",
     "MaskedDistribution",
+    "MultivariateStudentT",
     "ScoreParts",
     "TorchDistribution",
     "TorchDistributionMixin",

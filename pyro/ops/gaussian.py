@@ -14,7 +14,7 @@ from torch.distributions import (
 
 from pyro.ops.affine_normal import AffineNormal
 from pyro.ops.gaussian_form import LOG_TAU, Gaussian, standard_normal
-from pyro.ops.information_form import pull_back
+from pyro.ops.information_form import join, pull_back
 from pyro.ops.matrices import matvecmul
 
 __all__ = [
@@ -91,11 +91,7 @@ def gaussian_tensordot(x: _Factor, y: _Factor, dims: int = 0) -> Gaussian:
     :param dims: how many are shared.
     :raises ValueError: where one of the two has fewer variables.
     """
-    if not 0 <= dims <= min(x.dim(), y.dim()):
-        raise ValueError(
-            f"dims is {dims}, but the functions have {x.dim()} and {y.dim()} variables."
-        )
-    return _join(x, y, dims).marginalize(right=dims)
+    return join(x, y, dims).marginalize(right=dims)
 
 
 def sequential_gaussian_tensordot(gaussian: _Factor) -> Gaussian:
@@ -164,23 +160,11 @@ def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
     return gaussian.dim() // 2, gaussian.batch_shape[-1]
 
 
-def _join(x: _Factor, y: _Factor, dims: int) -> Gaussian:
-    """Multiply functions of (a, b) and (b, c) to one of (a, c, b)."""
-    before, after = x.dim() - dims, y.dim() - dims
-    product = x.event_pad(right=after) + y.event_pad(left=before)
-    if not after or not dims:
-        return product
-    a, b, c = torch.arange(product.dim(), device=product.info_vec.device).split(
-        [before, dims, after]
-    )
-    return product.event_permute(torch.cat([a, c, b]))
-
-
 def _pair_up(gaussian: _Factor, size: int) -> tuple[Gaussian, Gaussian]:
     """Join each two neighbours in a chain, and make the chain without the states between."""
     steps = gaussian.batch_shape[-1]
     even = steps - steps % 2
-    pairs = _join(gaussian[..., 0:even:2], gaussian[..., 1:even:2], size)
+    pairs = join(gaussian[..., 0:even:2], gaussian[..., 1:even:2], size)
     halved = pairs.marginalize(right=size)
     if even < steps:
         halved = Gaussian.cat([halved, gaussian[..., even:].event_pad()], -1)

@@ -38,15 +38,8 @@ class Gaussian(InformationForm):
     _ranks = {"log_normalizer": 0, "info_vec": 1, "precision": 2}
 
     def __init__(self, log_normalizer: Tensor, info_vec: Tensor, precision: Tensor) -> None:
-        size = info_vec.size(-1)
-        if precision.shape[-2:] != (size, size):
-            raise ValueError(
-                f"The precision has shape {tuple(precision.shape)}, expected (..., {size}, {size}) "
-                f"for an information vector of size {size}."
-            )
+        super().__init__(info_vec, precision)
         self.log_normalizer = log_normalizer
-        self.info_vec = info_vec
-        self.precision = precision
 
     def __add__(self, other: "Gaussian | Tensor | float") -> "Gaussian":
         """Multiply with another Gaussian of the same variables, or with a number's exponential.
@@ -56,7 +49,7 @@ class Gaussian(InformationForm):
         if isinstance(other, Gaussian):
             return self._plus_form(other)
         if isinstance(other, Tensor | int | float):
-            return Gaussian(self.log_normalizer + other, self.info_vec, self.precision)
+            return self._with(log_normalizer=self.log_normalizer + other)
         return NotImplemented
 
     __radd__ = __add__
@@ -111,14 +104,12 @@ class Gaussian(InformationForm):
         :return: a Gaussian of the others.
         :raises ValueError: where there are not so many.
         """
-        if left < 0 or right < 0:
-            raise ValueError(f"marginalize was given left={left} and right={right}, below 0.")
-        self._check_count(left + right, "marginalize was asked to integrate out")
-        if not left + right:
+        count = self._check_sides(left, right)
+        if not count:
             return self
         form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
-        rest = integrate_last(form.info_vec, form.precision, left + right)
-        gain = rest.quadratic - rest.half_log_det + 0.5 * LOG_TAU * (left + right)
+        rest = integrate_last(form.info_vec, form.precision, count)
+        gain = rest.quadratic - rest.half_log_det + 0.5 * LOG_TAU * count
         return Gaussian(self.log_normalizer + gain, rest.info_vec, rest.precision)
 
     def event_logsumexp(self) -> Tensor:

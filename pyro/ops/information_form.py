@@ -5,7 +5,7 @@ summing these; no matrix is inverted until some of the variables are integrated 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from pyro.ops.shapes import broadcast_shape
 
 B = TypeVar("B", bound="Batch")
 F = TypeVar("F", bound="InformationForm")
+F_co = TypeVar("F_co", bound="InformationForm", covariant=True)
 Shape = Sequence[int]
 
 
@@ -91,8 +92,15 @@ class Batch:
 class InformationForm(Batch):
     """A batch of quadratic forms, and what else a subclass adds to them."""
 
-    info_vec: Tensor
-    precision: Tensor
+    def __init__(self, info_vec: Tensor, precision: Tensor) -> None:
+        size = info_vec.size(-1)
+        if precision.shape[-2:] != (size, size):
+            raise ValueError(
+                f"The precision has shape {tuple(precision.shape)}, expected (..., {size}, {size}) "
+                f"for an information vector of size {size}."
+            )
+        self.info_vec = info_vec
+        self.precision = precision
 
     def dim(self) -> int:
         """Return the number of variables."""
@@ -105,9 +113,9 @@ class InformationForm(Batch):
         :param right: how many come after.
         """
         sides = (left, right)
-        return self._with_form(
-            torch.nn.functional.pad(self.info_vec, sides),
-            torch.nn.functional.pad(self.precision, sides * 2),
+        return self._with(
+            info_vec=torch.nn.functional.pad(self.info_vec, sides),
+            precision=torch.nn.functional.pad(self.precision, sides * 2),
         )
 
     def event_permute(self: F, perm: Tensor) -> F:
@@ -116,11 +124,13 @@ class InformationForm(Batch):
         :param perm: where each comes from, integers of shape ``(dim,)``.
         """
         rows = self.precision.index_select(-2, perm)
-        return self._with_form(self.info_vec.index_select(-1, perm), rows.index_select(-1, perm))
+        return self._with(
+            info_vec=self.info_vec.index_select(-1, perm), precision=rows.index_select(-1, perm)
+        )
 
-    def _with_form(self: F, info_vec: Tensor, precision: Tensor) -> F:
+    def _with(self: F, **changed: Tensor) -> F:
         held = {name: getattr(self, name) for name in self._ranks}
-        return type(self)(**held | {"info_vec": info_vec, "precision": precision})
+        return type(self)(**held | changed)
 
     def _plus_form(self: F, other: F) -> F:
         if self.dim() != other.dim():
@@ -134,12 +144,46 @@ class InformationForm(Batch):
     def _check_count(self, count: int, what: str) -> None:
         if not 0 <= count <= self.dim():
             raise ValueError(
-                f"{what} {count} variables, but there are {self.dim()} in this {_name(self)}."
+                f"{what} {count} variables, but there are {self.dim()} in this "
+                f"{type(self).__name__}."
             )
 
+    def _check_sides(self, left: int, right: int) -> int:
+        if left < 0 or right < 0:
+            raise ValueError(f"marginalize was given left={left} and right={right}, below 0.")
+        self._check_count(left + right, "marginalize was asked to integrate out")
+        return left + right
 
-def _name(value: object) -> str:
-    return type(value).__name__
+
+class Factor(Protocol[F_co]):
+    """A function of some variables that can be written as a form in more of them."""
+
+    def dim(self) -> int:
+        """Return the number of variables."""
+
+    def event_pad(self, left: int = 0, right: int = 0) -> F_co:
+        """Add variables on which the function does not depend."""
+
+
+def join(x: Factor[F], y: Factor[F], dims: int) -> F:
+    """Multiply functions of variables (a, b) and (b, c) to one of (a, c, b).
+
+    :param x: the function of (a, b).
+    :param y: the function of (b, c).
+    :param dims: the number of variables in b.
+    :raises ValueError: where one of the two has fewer variables.
+    """
+    if not 0 <= dims <= min(x.dim(), y.dim()):
+        raise ValueError(
+            f"dims is {dims}, but the functions have {x.dim()} and {y.dim()} variables."
+        )
+    before, after = x.dim() - dims, y.dim() - dims
+    product = x.event_pad(right=after)._plus_form(y.event_pad(left=before))
+    if not after or not dims:
+        return product
+    order = torch.arange(product.dim(), device=product.info_vec.device)
+    a, b, c = order.split([before, dims, after])
+    return product.event_permute(torch.cat([a, c, b]))
 
 
 class Integral(NamedTuple):

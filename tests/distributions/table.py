@@ -183,6 +183,19 @@ EXAMPLES = [
         lambda t: dist.MultivariateNormal(t([[0.5, -1.0], [0.0, 0.0]]), precision_matrix=square(t))
     ),
     Example(
+        lambda t: dist.MultivariateStudentT(
+            t(3.5), t([0.5, -1.0]), t([[1.2, 0.0], [0.3, 0.8]]).tril()
+        ),
+        st.multivariate_t([0.5, -1.0], [[1.44, 0.36], [0.36, 0.73]], 3.5),
+        pathwise=False,
+    ),
+    Example(
+        lambda t: dist.MultivariateStudentT(
+            t([5.0, 2.5]), t([[0.5, -1.0, 2.0], [0.0, 1.0, -1.0]]), t(L3).tril()
+        ),
+        pathwise=False,
+    ),
+    Example(
         lambda t: dist.NegativeBinomial(t([3.0, 1.5]), t([0.3, 0.8])),
         st.nbinom([3.0, 1.5], [0.7, 0.2]),
     ),
