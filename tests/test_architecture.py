@@ -114,6 +114,7 @@ DOORS = [
     "pyro.generic",
     "pyro.util",
     "pyro.ops.gamma_gaussian",
+    "pyro.ops.ssm_gp",
     "pyro.ops.tensor_utils",
     "pyro.poutine.util",
     "pyro.distributions.torch",

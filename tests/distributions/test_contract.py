@@ -225,7 +225,8 @@ def test_infer_shapes(example: Example) -> None:
     parameters: dict[str, Any] = {
         name: getattr(law, name).shape
         for name in declared
-        if name in vars(law).get("_raw", vars(law)) or name in ("loc", "scale", "scale_tril", "low", "high")
+        if name in vars(law).get("_raw", vars(law))
+        or name in ("loc", "scale", "scale_tril", "low", "high")
     }
     if not parameters or isinstance(law, (dist.Delta, dist.LKJCholesky, dist.Wishart)):
         return
