@@ -66,19 +66,20 @@ class Batch:
             lambda x, rank: x[index + (slice(None),) * rank if ends else index]
         )
 
-    @classmethod
-    def cat(cls: type[B], parts: Sequence[B], dim: int = 0) -> B:
+    @staticmethod
+    def cat(parts: Sequence[B], dim: int = 0) -> B:
         """Join batches along a dimension.
 
         :param parts: what to join; the other sizes of their batch shapes agree.
         :param dim: a dimension of the batch.
         """
+        kind = type(parts[0])
         parts = [part.expand(part.batch_shape) for part in parts]
         joined = {
             name: torch.cat([getattr(part, name) for part in parts], dim - rank * (dim < 0))
-            for name, rank in cls._ranks.items()
+            for name, rank in kind._ranks.items()
         }
-        return cls(**joined)
+        return kind(**joined)
 
     def _each(self: B, change: Callable[[Tensor, int], Tensor]) -> B:
         changed = {name: change(getattr(self, name), rank) for name, rank in self._ranks.items()}
