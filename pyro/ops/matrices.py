@@ -180,22 +180,23 @@ def block_diag_embed(mat: Tensor) -> Tensor:
 def block_diagonal(mat: Tensor, block_size: int) -> Tensor:
     """Take the blocks from the diagonal of a matrix; the inverse of :func:`block_diag_embed`.
 
-    :param mat: of shape ``(..., count * block_size, count * n)``.
-    :param block_size: the number of rows in a block.
-    :return: of shape ``(..., count, block_size, n)``.
-    :raises ValueError: where rows or columns do not divide into blocks.
+    :param mat: of shape ``(..., block_size * m, block_size * n)``.
+    :param block_size: how many blocks there are on the diagonal, whatever the name suggests.
+    :return: of shape ``(..., block_size, m, n)``.
+    :raises ValueError: where rows or columns do not divide into so many blocks.
 
-    >>> block_diagonal(torch.arange(8).reshape(2, 4), 1)
+    >>> block_diagonal(torch.arange(8).reshape(2, 4), 2)
     tensor([[[0, 1]],
     <BLANKLINE>
             [[6, 7]]])
     """
     rows, columns = mat.shape[-2:]
-    count = rows // block_size if block_size > 0 else 0
-    if count * block_size != rows or count < 1 or columns % count:
+    if block_size < 1 or rows % block_size or columns % block_size:
         raise ValueError(
-            f"A matrix of {rows} rows and {columns} columns does not divide into blocks of "
-            f"{block_size} rows."
+            f"A matrix of {rows} rows and {columns} columns does not divide into {block_size} "
+            "blocks along its diagonal."
         )
-    cells = mat.reshape(mat.shape[:-2] + (count, block_size, count, columns // count))
-    return cells.diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
+    sizes = (block_size, rows // block_size, block_size, columns // block_size)
+    cells = mat.reshape(mat.shape[:-2] + sizes)
+    blocks: Tensor = cells.diagonal(dim1=-4, dim2=-2)
+    return blocks.movedim(-1, -3)

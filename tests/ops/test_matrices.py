@@ -144,14 +144,14 @@ def test_blocks(batch: tuple[int, ...], count: int, m: int, n: int) -> None:
     ):
         at = tuple(index[:-1])
         assert matrix[at].equal(torch.block_diag(*blocks[at]))
-    assert block_diagonal(matrix, m).equal(blocks)
+    assert block_diagonal(matrix, count).equal(blocks)
 
 
 def test_blocks_must_fit() -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 2\), expected \(..., count, rows, columns"):
         block_diag_embed(torch.ones(2, 2))
     for shape, size in [((6, 6), 4), ((6, 5), 2), ((6, 6), 0), ((6, 6), 7)]:
-        with pytest.raises(ValueError, match=f"does not divide into blocks of {size} rows"):
+        with pytest.raises(ValueError, match=f"does not divide into {size} blocks"):
             block_diagonal(torch.ones(shape), size)
 
 
