@@ -14,7 +14,7 @@ from torch.distributions import (
 
 from pyro.ops.affine_normal import AffineNormal
 from pyro.ops.gaussian_form import LOG_TAU, Gaussian, standard_normal
-from pyro.ops.information_form import join, pull_back
+from pyro.ops.information_form import Elimination, eliminate, join, pull_back
 from pyro.ops.matrices import matvecmul
 
 __all__ = [
@@ -108,7 +108,7 @@ def sequential_gaussian_tensordot(gaussian: _Factor) -> Gaussian:
     size, steps = _chain_sizes(gaussian)
     if not steps:
         raise ValueError("A chain of length 0 has no product; there must be a step.")
-    return _product(gaussian, size)[..., 0]
+    return _product(_expanded(gaussian), size)[..., 0]
 
 
 def sequential_gaussian_filter_sample(
@@ -140,13 +140,18 @@ def sequential_gaussian_filter_sample(
         )
     batch_shape = torch.broadcast_shapes(init.batch_shape, trans.batch_shape[:-1])
     shape = torch.Size(sample_shape) + batch_shape + (steps + 1, size)
-    return _draw_path(init, trans, standard_normal(shape, noise, init.info_vec))
+    return _draw_path(init, _expanded(trans), standard_normal(shape, noise, init.info_vec))
 
 
 def _as_diagonal(mvn: Distribution) -> Normal | None:
     if isinstance(mvn, Independent) and mvn.reinterpreted_batch_ndims == 1:
         return mvn.base_dist if isinstance(mvn.base_dist, Normal) else None
     return None
+
+
+def _expanded(factor: _Factor) -> Gaussian:
+    gaussian = factor.to_gaussian() if isinstance(factor, AffineNormal) else factor
+    return gaussian.expand(gaussian.batch_shape)
 
 
 def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
@@ -160,37 +165,49 @@ def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
     return gaussian.dim() // 2, gaussian.batch_shape[-1]
 
 
-def _pair_up(gaussian: _Factor, size: int) -> tuple[Gaussian, Gaussian]:
-    """Join each two neighbours in a chain, and make the chain without the states between."""
-    steps = gaussian.batch_shape[-1]
-    even = steps - steps % 2
-    pairs = join(gaussian[..., 0:even:2], gaussian[..., 1:even:2], size)
-    halved = pairs.marginalize(right=size)
-    if even < steps:
-        halved = Gaussian.cat([halved, gaussian[..., even:].event_pad()], -1)
-    return pairs, halved
+def _pair_up(chain: Gaussian, size: int) -> tuple[Elimination, Gaussian]:
+    """Integrate out every other state of an expanded chain; return how, and what is left."""
+    c, u, P = chain.log_normalizer, chain.info_vec, chain.precision
+    even = c.size(-1) - c.size(-1) % 2
+    one, two = slice(0, even, 2), slice(1, even, 2)
+    u_1, u_2, P_1, P_2 = u[..., one, :], u[..., two, :], P[..., one, :, :], P[..., two, :, :]
+    pad = torch.nn.functional.pad
+    before, after = P_1[..., :size, :size], P_2[..., size:, size:]
+    middle = eliminate(
+        kept=(
+            torch.cat([u_1[..., :size], u_2[..., size:]], -1),
+            pad(before, (0, size) * 2) + pad(after, (size, 0) * 2),
+        ),
+        dropped=(
+            u_1[..., size:] + u_2[..., :size],
+            P_1[..., size:, size:] + P_2[..., :size, :size],
+        ),
+        cross=torch.cat([P_1[..., size:, :size], P_2[..., :size, size:]], -1),
+    )
+    gain = middle.quadratic - middle.half_log_det + 0.5 * LOG_TAU * size
+    halved = Gaussian(c[..., one] + c[..., two] + gain, middle.info_vec, middle.precision)
+    return middle, Gaussian.cat([halved, chain[..., even:]], -1) if even < c.size(-1) else halved
 
 
-def _product(gaussian: _Factor, size: int) -> Gaussian:
-    while gaussian.batch_shape[-1] > 1:
-        _, gaussian = _pair_up(gaussian, size)
-    return gaussian.event_pad()
+def _product(chain: Gaussian, size: int) -> Gaussian:
+    while chain.batch_shape[-1] > 1:
+        _, chain = _pair_up(chain, size)
+    return chain
 
 
-def _draw_path(init: Gaussian, trans: _Factor, noise: Tensor) -> Tensor:
-    size, steps = init.dim(), trans.batch_shape[-1]
+def _draw_path(init: Gaussian, chain: Gaussian, noise: Tensor) -> Tensor:
+    size, steps = init.dim(), chain.batch_shape[-1]
     if steps == 0:
         return init._place(noise[..., 0, :])[..., None, :]
     if steps == 1:
-        ends = init.event_pad(right=size) + trans[..., 0].event_pad()
+        ends = init.event_pad(right=size) + chain[..., 0]
         drawn: Tensor = ends._place(noise.flatten(-2)).unflatten(-1, (2, size))
         return drawn
-    pairs, halved = _pair_up(trans, size)
+    middle, halved = _pair_up(chain, size)
     half = steps // 2
     outer = torch.cat([noise[..., : 2 * half : 2, :], noise[..., 2 * half :, :]], -2)
     path = _draw_path(init, halved, outer)
     starts, stops = path[..., :half, :], path[..., 1 : half + 1, :]
-    between = pairs.left_condition(torch.cat([starts, stops], -1))
-    middles = between._place(noise[..., 1 : 2 * half : 2, :])
+    middles = middle.place(torch.cat([starts, stops], -1), noise[..., 1 : 2 * half : 2, :])
     woven = torch.stack([starts, middles], -2).flatten(-3, -2)
     return torch.cat([woven, path[..., half:, :]], -2)

@@ -114,7 +114,10 @@ class Gaussian(InformationForm):
 
     def event_logsumexp(self) -> Tensor:
         """Return the logarithm of the integral over all variables."""
-        return self.marginalize(right=self.dim()).log_normalizer.expand(self.batch_shape)
+        factor = safe_cholesky(self.precision)
+        shift = triangular_solve(self.info_vec[..., None], factor)[..., 0]
+        volume = 0.5 * LOG_TAU * self.dim() - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return self.log_normalizer + 0.5 * shift.square().sum(-1) + volume
 
     def rsample(
         self, sample_shape: Sequence[int] = torch.Size([]), noise: Tensor | None = None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro.ops.matrices import matvecmul, safe_cholesky, triangular_solve
-from pyro.ops.shapes import broadcast_shape
+from pyro.ops.shapes import broadcast_shape, broadcast_tensors_without_dim
 
 B = TypeVar("B", bound="Batch")
 F = TypeVar("F", bound="InformationForm")
@@ -41,6 +41,8 @@ class Batch:
         :param batch_shape: the batch shape to have.
         """
         shape = torch.Size(batch_shape)
+        if all(self._batch_shape_of(name) == shape for name in self._ranks):
+            return self
         return self._each(lambda x, rank: x.expand(shape + x.shape[x.dim() - rank :]))
 
     def reshape(self: B, batch_shape: Shape) -> B:
@@ -59,10 +61,15 @@ class Batch:
         :param index: what indexes a tensor of shape ``batch_shape``.
         """
         index = index if isinstance(index, tuple) else (index,)
-        # The check that an index fits the batch, lest it cut into the things themselves.
-        torch.empty((), device="meta").expand(self.batch_shape)[index]
+        batch_shape = self.batch_shape
+        taken = sum(_dims_taken(part) for part in index)
+        if taken > len(batch_shape):
+            raise IndexError(
+                f"An index for {taken} dimensions was given, but the batch shape is "
+                f"{tuple(batch_shape)}."
+            )
         ends = any(part is Ellipsis for part in index)
-        return self.expand(self.batch_shape)._each(
+        return self.expand(batch_shape)._each(
             lambda x, rank: x[index + (slice(None),) * rank if ends else index]
         )
 
@@ -88,6 +95,13 @@ class Batch:
     def _batch_shape_of(self, name: str) -> torch.Size:
         shape: torch.Size = getattr(self, name).shape
         return shape[: len(shape) - self._ranks[name]]
+
+
+def _dims_taken(part: Any) -> int:
+    """Tell how many dimensions part of an index is for."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.dim() if isinstance(part, Tensor) and part.dtype == torch.bool else 1
 
 
 class InformationForm(Batch):
@@ -187,35 +201,70 @@ def join(x: Factor[F], y: Factor[F], dims: int) -> F:
     return product.event_permute(torch.cat([a, c, b]))
 
 
-class Integral(NamedTuple):
-    r"""What is left when some variables are integrated out of an exponentiated form.
+class Elimination(NamedTuple):
+    r"""What is left when some variables of an exponentiated form are integrated out.
 
-    The integral over :math:`b` of them is
-    :math:`(2\pi)^{b/2}\,e^{q-d}\,e^{x^\top u-\frac{1}{2}x^\top Px}` for the others.
+    The integral over :math:`y`, of size :math:`b`, is :math:`(2\pi)^{b/2}\,e^{q-d}` times
+    :math:`e^{x^\top u-\frac{1}{2}x^\top Px}` for the others, :math:`x`. Given these, the vector
+    :math:`L^\top y-w+Wx` is standard normal.
     """
 
-    info_vec: Tensor
-    precision: Tensor
-    quadratic: Tensor
-    half_log_det: Tensor
+    info_vec: Tensor  # u
+    precision: Tensor  # P
+    quadratic: Tensor  # q
+    half_log_det: Tensor  # d
+    factor: Tensor  # L
+    shift: Tensor  # w
+    slope: Tensor  # W
+
+    def place(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Draw the variables that were integrated out, given the others.
+
+        :param x: the others.
+        :param noise: standard normal numbers.
+        """
+        whitened = self.shift - matvecmul(self.slope, x) + noise
+        return triangular_solve(whitened[..., None], self.factor, transpose=True)[..., 0]
 
 
-def integrate_last(info_vec: Tensor, precision: Tensor, count: int) -> Integral:
-    """Integrate the exponential of a form over its last variables, by completing the square.
+def eliminate(
+    kept: tuple[Tensor, Tensor], dropped: tuple[Tensor, Tensor], cross: Tensor
+) -> Elimination:
+    """Integrate the exponential of a form over some variables, by completing the square.
+
+    :param kept: information vector and precision of the variables to keep.
+    :param dropped: those of the variables to integrate out; this precision is positive definite.
+    :param cross: the rest of the precision; a row for each variable to integrate out.
+    """
+    info_vec, precision = dropped
+    factor = safe_cholesky(precision)
+    sides = broadcast_tensors_without_dim([cross, info_vec[..., None]], -1)
+    columns = triangular_solve(torch.cat(sides, -1), factor)
+    slope, shift = columns[..., :-1], columns[..., -1]
+    explained = slope.mT @ columns
+    return Elimination(
+        kept[0] - explained[..., -1],
+        kept[1] - explained[..., :-1],
+        0.5 * shift.square().sum(-1),
+        factor.diagonal(dim1=-2, dim2=-1).log().sum(-1),
+        factor,
+        shift,
+        slope,
+    )
+
+
+def integrate_last(info_vec: Tensor, precision: Tensor, count: int) -> Elimination:
+    """Integrate the exponential of a form over its last variables.
 
     :param info_vec: of shape ``(..., n)``.
     :param precision: of shape ``(..., n, n)``, positive definite in those variables.
     :param count: how many there are.
     """
     kept = info_vec.size(-1) - count
-    factor = safe_cholesky(precision[..., kept:, kept:])
-    whitened = triangular_solve(precision[..., kept:, :kept], factor)
-    info = triangular_solve(info_vec[..., kept:, None], factor)[..., 0]
-    return Integral(
-        info_vec[..., :kept] - matvecmul(whitened.mT, info),
-        precision[..., :kept, :kept] - whitened.mT @ whitened,
-        0.5 * info.square().sum(-1),
-        factor.diagonal(dim1=-2, dim2=-1).log().sum(-1),
+    return eliminate(
+        (info_vec[..., :kept], precision[..., :kept, :kept]),
+        (info_vec[..., kept:], precision[..., kept:, kept:]),
+        precision[..., kept:, :kept],
     )
 
 

@@ -76,6 +76,8 @@ def triangular_solve(x: Tensor, y: Tensor, upper: bool = False, transpose: bool 
     tensor([[1.],
             [2.]])
     """
+    if y.size(-1) == 1:
+        return x / y
     if transpose:
         y, upper = y.mT, not upper
     solution: Tensor = torch.linalg.solve_triangular(y, x, upper=upper)
@@ -91,7 +93,7 @@ def cholesky_solve(x: Tensor, y: Tensor) -> Tensor:
     >>> cholesky_solve(torch.tensor([[4.0]]), torch.tensor([[2.0]]))
     tensor([[1.]])
     """
-    return torch.cholesky_solve(x, y)
+    return x / y.square() if y.size(-1) == 1 else torch.cholesky_solve(x, y)
 
 
 def safe_cholesky(x: Tensor) -> Tensor:
@@ -107,7 +109,8 @@ def safe_cholesky(x: Tensor) -> Tensor:
     number :math:`c` is the setting ``cholesky_relative_jitter``.
 
     :param x: symmetric positive semidefinite matrices, of shape ``(..., n, n)``.
-    :raises torch.linalg.LinAlgError: where a matrix is not positive semidefinite.
+    :raises torch.linalg.LinAlgError: where a matrix is not positive semidefinite. For speed, one of
+        size 1 which is negative has a factor of NaN instead.
 
     >>> safe_cholesky(torch.tensor([[4.0, 2.0], [2.0, 5.0]]))
     tensor([[2.0000, 0.0000],
@@ -115,8 +118,10 @@ def safe_cholesky(x: Tensor) -> Tensor:
     """
     if RELATIVE_JITTER:
         limits = torch.finfo(x.dtype)
-        diagonal = x.diagonal(dim1=-2, dim2=-1)
-        x = x + torch.diag_embed(RELATIVE_JITTER * limits.eps * diagonal + limits.tiny)
+        x = x.clone()
+        x.diagonal(dim1=-2, dim2=-1).mul_(1 + RELATIVE_JITTER * limits.eps).add_(limits.tiny)
+    if x.size(-1) == 1:
+        return x.sqrt()
     factor: Tensor = torch.linalg.cholesky(x)
     return factor
 
