@@ -238,7 +238,9 @@ def eliminate(
     """
     info_vec, precision = dropped
     factor = safe_cholesky(precision)
-    sides = broadcast_tensors_without_dim([cross, info_vec[..., None]], -1)
+    sides = [cross, info_vec[..., None]]
+    if cross.shape[:-1] != info_vec.shape:
+        sides = broadcast_tensors_without_dim(sides, -1)
     columns = triangular_solve(torch.cat(sides, -1), factor)
     slope, shift = columns[..., :-1], columns[..., -1]
     explained = slope.mT @ columns

@@ -116,12 +116,13 @@ def safe_cholesky(x: Tensor) -> Tensor:
     tensor([[2.0000, 0.0000],
             [1.0000, 2.0000]])
     """
-    if RELATIVE_JITTER:
-        limits = torch.finfo(x.dtype)
-        x = x.clone()
-        x.diagonal(dim1=-2, dim2=-1).mul_(1 + RELATIVE_JITTER * limits.eps).add_(limits.tiny)
+    limits = torch.finfo(x.dtype)
+    growth, floor = 1 + RELATIVE_JITTER * limits.eps, limits.tiny if RELATIVE_JITTER else 0.0
     if x.size(-1) == 1:
-        return x.sqrt()
+        return (x * growth + floor).sqrt()
+    if RELATIVE_JITTER:
+        x = x.clone()
+        x.diagonal(dim1=-2, dim2=-1).mul_(growth).add_(floor)
     factor: Tensor = torch.linalg.cholesky(x)
     return factor
 
