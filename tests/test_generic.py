@@ -38,7 +38,7 @@ EXPOSED: dict[str, str] = {
         LogisticNormal LogNormal LogNormalNegativeBinomial LowRankMultivariateNormal
         MaskedDistribution MaskedMixture MixtureOfDiagNormals
         MixtureOfDiagNormalsSharedCovariance MixtureSameFamily Multinomial
-        MultivariateNormal MultivariateStudentT NanMaskedMultivariateNormal NanMaskedNormal
+        MultivariateNormal NanMaskedMultivariateNormal NanMaskedNormal
         NegativeBinomial Normal OMTMultivariateNormal OneHotCategorical
         OneHotCategoricalStraightThrough OneOneMatching OneTwoMatching OrderedLogistic
         Pareto Poisson ProjectedNormal Rejector RelaxedBernoulli
@@ -82,7 +82,7 @@ NOT_THERE_YET: dict[str, str] = {
         GammaGaussianHMM GammaPoisson GaussianHMM GaussianMRF GaussianScaleMixture
         GroupedNormalNormal ImproperUniform IndependentHMM LinearHMM LKJ LKJCorrCholesky
         Logistic LogNormalNegativeBinomial MaskedMixture MixtureOfDiagNormals
-        MixtureOfDiagNormalsSharedCovariance MultivariateStudentT
+        MixtureOfDiagNormalsSharedCovariance
         NanMaskedMultivariateNormal NanMaskedNormal OMTMultivariateNormal OneOneMatching
         OneTwoMatching OrderedLogistic ProjectedNormal Rejector
         RelaxedBernoulliStraightThrough RelaxedOneHotCategoricalStraightThrough
