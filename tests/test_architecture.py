@@ -39,6 +39,8 @@ FLOORS = {
         "pyro.distributions.torch_distribution",
     ],
     "2b laws": [
+        "pyro.distributions.torch_transform",
+        "pyro.distributions.conditional_transforms",
         "pyro.distributions.transforms.*",
         "pyro.distributions.*",
     ],
@@ -120,6 +122,7 @@ DOORS = [
     "pyro.distributions.torch",
     "pyro.distributions.torch",
     "pyro.distributions.util",
+    "pyro.distributions.transforms.utils",
     "pyro.infer.inspect",
     "pyro.infer.util",
     "pyro.infer.autoguide.guides",

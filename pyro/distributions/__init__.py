@@ -10,6 +10,12 @@ from pyro._foundation.validation import (
     is_validation_enabled,
     validation_enabled,
 )
+from pyro.distributions.conditional import (
+    ConditionalDistribution,
+    ConditionalTransform,
+    ConditionalTransformedDistribution,
+    ConditionalTransformModule,
+)
 from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
@@ -22,10 +28,16 @@ from pyro.distributions.torch_distribution import (
     TorchDistribution,
 )
 from pyro.distributions.torch_mixin import TorchDistributionMixin
+from pyro.distributions.torch_transform import ComposeTransformModule, TransformModule
 from pyro.distributions.unit import Unit
 
 __all__ = [
     *_torch_names,
+    "ComposeTransformModule",
+    "ConditionalDistribution",
+    "ConditionalTransform",
+    "ConditionalTransformModule",
+    "ConditionalTransformedDistribution",
     "Delta",
     "Distribution",
     "ExpandedDistribution",
@@ -34,6 +46,7 @@ __all__ = [
     "ScoreParts",
     "TorchDistribution",
     "TorchDistributionMixin",
+    "TransformModule",
     "Unit",
     "biject_to",
     "constraints",

@@ -72,3 +72,23 @@ def take_back(is_lent: Callable[[Tensor], bool]) -> None:
                 _put(holder, name, parameters.pop(name))
         if not parameters:
             _own.pop(holder, None)
+
+
+def tensors_in_use(module: nn.Module) -> list[Tensor]:
+    """List what a module computes with in place of its parameters: lent tensors, else its own.
+
+    :param module: the module, with the modules in it.
+
+    >>> import torch
+    >>> net, two = nn.Linear(1, 1, bias=False), torch.tensor([[2.0]])
+    >>> lend_parameter(net, "weight", two)
+    >>> tensors_in_use(net)[0] is two
+    True
+    >>> restore_parameters(net)
+    """
+    lent = [
+        getattr(holder, name)
+        for holder in (module.modules() if _own else ())
+        for name in _own.get(holder, ())
+    ]
+    return [*module.parameters(), *lent]
