@@ -1,8 +1,16 @@
 """Guides that are made from the model."""
 
 from pyro.infer.autoguide.base import AutoGuide
+from pyro.infer.autoguide.continuous import AutoContinuous
 from pyro.infer.autoguide.entropy import mean_field_entropy
+from pyro.infer.autoguide.flow import AutoIAFNormal, AutoNormalizingFlow
 from pyro.infer.autoguide.join import AutoCallable, AutoGuideList
+from pyro.infer.autoguide.laplace import AutoLaplaceApproximation
+from pyro.infer.autoguide.multivariate import (
+    AutoDiagonalNormal,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+)
 from pyro.infer.autoguide.normal import AutoNormal
 from pyro.infer.autoguide.point import AutoDelta
 from pyro.infer.initialization import (
@@ -17,10 +25,17 @@ from pyro.infer.initialization import (
 
 __all__ = [
     "AutoCallable",
+    "AutoContinuous",
     "AutoDelta",
+    "AutoDiagonalNormal",
     "AutoGuide",
     "AutoGuideList",
+    "AutoIAFNormal",
+    "AutoLaplaceApproximation",
+    "AutoLowRankMultivariateNormal",
+    "AutoMultivariateNormal",
     "AutoNormal",
+    "AutoNormalizingFlow",
     "init_to_feasible",
     "init_to_generated",
     "init_to_mean",

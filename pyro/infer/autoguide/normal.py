@@ -1,38 +1,20 @@
 """Guides that are normal in unconstrained coordinates, site by site."""
 
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import biject_to, constraints
-from torch.distributions.transforms import Transform
+from torch.distributions import constraints
 
 from pyro.distributions.constraints import softplus_positive
-from pyro.distributions.delta import Delta
 from pyro.distributions.normal import Normal
 from pyro.infer.autoguide.attributes import deep_setattr, holder_of, read_attribute
 from pyro.infer.autoguide.base import AutoGuide, full_sized
-from pyro.infer.autoguide.supports import (
-    checked_levels,
-    helpful_support_errors,
-    is_identity,
-    levels_in_coordinates,
-)
+from pyro.infer.autoguide.coordinates import Coordinates, checked_scale, coordinates_of
 from pyro.infer.initialization import init_to_feasible
 from pyro.nn.module import PyroModule, PyroParam
-from pyro.ops.shapes import sum_rightmost
 from pyro.primitives import sample
-
-
-class _LatentSite(NamedTuple):
-    """What a run has to know of a site; none of it changes between runs."""
-
-    name: str
-    auxiliary: str
-    event_dim: int  # of the value
-    transform: Transform | None  # from unconstrained coordinates to the value; None: the identity
 
 
 class AutoNormal(AutoGuide):
@@ -80,24 +62,22 @@ class AutoNormal(AutoGuide):
         init_scale: float = 0.1,
         create_plates: Callable[..., Any] | None = None,
     ) -> None:
-        if not (isinstance(init_scale, Real) and init_scale > 0):
-            raise ValueError(f"init_scale must be a positive number, got {init_scale!r}.")
         super().__init__(model, create_plates=create_plates)
         self.init_loc_fn = init_loc_fn
-        self._init_scale: float = float(init_scale)
+        self._init_scale = checked_scale(init_scale)
         self._event_dims: dict[str, int] = {}  # of the unconstrained values
-        self._latent_sites: dict[str, _LatentSite] = {}
+        self._coordinates: dict[str, Coordinates] = {}
         self._holders: dict[str, tuple[Any, Any, str]] = {}
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         super()._setup_prototype(*args, **kwargs)
-        for memo in (self._event_dims, self._latent_sites, self._holders):
+        for memo in (self._event_dims, self._coordinates, self._holders):
             memo.clear()
         self.locs = PyroModule()
         self.scales = PyroModule()
         for name, site in self._prototype().iter_stochastic_nodes():
-            transform, value = self._latent_site(name).transform, site["value"].detach()
-            start = value if transform is None else transform.inv(value)
+            value = site["value"].detach()
+            start = self._coordinates_of(name).of(value)
             event_dim = site["fn"].event_dim + start.dim() - value.dim()
             loc = full_sized(start, event_dim, self._cond_indep_stacks[name])
             scale = torch.full_like(loc, self._init_scale)
@@ -105,18 +85,10 @@ class AutoNormal(AutoGuide):
             deep_setattr(self.locs, name, PyroParam(loc, constraints.real, event_dim))
             deep_setattr(self.scales, name, PyroParam(scale, self.scale_constraint, event_dim))
 
-    def _latent_site(self, name: str) -> _LatentSite:
-        if name not in self._latent_sites:
-            site = self.prototype_trace.nodes[name]
-            with helpful_support_errors(site):
-                transform = biject_to(site["fn"].support)
-            self._latent_sites[name] = _LatentSite(
-                name,
-                f"{name}_unconstrained",
-                site["fn"].event_dim,
-                None if is_identity(transform) else transform,
-            )
-        return self._latent_sites[name]
+    def _coordinates_of(self, name: str) -> Coordinates:
+        if name not in self._coordinates:
+            self._coordinates[name] = coordinates_of(self.prototype_trace.nodes[name])
+        return self._coordinates[name]
 
     def _get_loc_and_scale(self, name: str) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of a site in unconstrained coordinates."""
@@ -137,18 +109,11 @@ class AutoNormal(AutoGuide):
         return self._sample_sites(self._sample_site, self._create_plates(*args, **kwargs))
 
     def _sample_site(self, name: str) -> Tensor:
-        site = self._latent_site(name)
         loc, scale = self._get_loc_and_scale(name)
         law = Normal(loc, scale, validate_args=False).to_event(self._event_dims[name])
-        unconstrained: Tensor = sample(site.auxiliary, law, infer={"is_auxiliary": True})
-        value = unconstrained
-        log_density: Tensor | float = 0.0
-        if site.transform is not None:
-            value = site.transform(unconstrained)
-            log_det = site.transform.log_abs_det_jacobian(unconstrained, value)
-            batch_dim = value.dim() - site.event_dim
-            log_density = -sum_rightmost(log_det, log_det.dim() - batch_dim)
-        point = Delta(value, log_density, event_dim=site.event_dim, validate_args=False)
+        auxiliary = f"{name}_unconstrained"
+        unconstrained: Tensor = sample(auxiliary, law, infer={"is_auxiliary": True})
+        point = self._coordinates_of(name).point_at(unconstrained)
         drawn: Tensor = sample(name, point)
         return drawn
 
@@ -161,11 +126,10 @@ class AutoNormal(AutoGuide):
         :returns: the medians by site name, at the full sizes of their plates.
         """
         self._prototype(*args, **kwargs)
-        medians = {}
-        for name in self._cond_indep_stacks:
-            transform, (loc, _) = self._latent_site(name).transform, self._get_loc_and_scale(name)
-            medians[name] = loc.clone() if transform is None else transform(loc)
-        return medians
+        return {
+            name: self._coordinates_of(name).value_at(self._get_loc_and_scale(name)[0].clone())
+            for name in self._cond_indep_stacks
+        }
 
     @torch.no_grad()
     def quantiles(self, quantiles: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -183,12 +147,7 @@ class AutoNormal(AutoGuide):
         tensor([0.0000, 1.9600])
         """
         self._prototype(*args, **kwargs)
-        values = {}
-        for name in self._cond_indep_stacks:
-            loc, scale = self._get_loc_and_scale(name)
-            levels = checked_levels(quantiles, loc).reshape((-1,) + (1,) * loc.dim())
-            transform = self._latent_site(name).transform
-            levels = levels_in_coordinates(transform, levels)
-            unconstrained = Normal(loc, scale, validate_args=False).icdf(levels)
-            values[name] = unconstrained if transform is None else transform(unconstrained)
-        return values
+        return {
+            name: self._coordinates_of(name).quantiles(*self._get_loc_and_scale(name), quantiles)
+            for name in self._cond_indep_stacks
+        }
