@@ -22,7 +22,7 @@ import pyro
 import pyro.distributions as dist
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
-from pyro.infer.autoguide import AutoNormal
+from pyro.infer.autoguide import AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
 from pyro.nn import PyroModule, PyroSample
 from pyro.optim import Adam
 
@@ -176,10 +176,10 @@ def regression(x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
         return pyro.sample("y", dist.Normal(mean, noise), obs=y)
 
 
-def svi_step() -> Run:
+def svi_step(guide: Callable[..., Any]) -> Run:
     pyro.clear_param_store()
     x, y = regression_data()
-    svi = SVI(regression, AutoNormal(regression), Adam({"lr": 0.01}), Trace_ELBO())
+    svi = SVI(regression, guide(regression), Adam({"lr": 0.01}), Trace_ELBO())
     svi.step(x, y)
     return lambda: svi.step(x, y)
 
@@ -221,7 +221,9 @@ BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     "trace, 3 plates": (lambda: traced(lambda: nested_plates(NAMES)), SITES),
     "trace, 3 plates of one site": (lambda: traced(nests_of_one_site), SITES),
     "PyroModule": (modules_of_many_samples, SITES),
-    "svi step": (svi_step, 1),
+    "svi step": (lambda: svi_step(AutoNormal), 1),
+    "svi step, diagonal normal": (lambda: svi_step(AutoDiagonalNormal), 1),
+    "svi step, multivariate normal": (lambda: svi_step(AutoMultivariateNormal), 1),
     "predictive, sequential": (lambda: predictive(False), DRAWS),
     "predictive, parallel": (lambda: predictive(True), DRAWS),
 }

@@ -88,6 +88,8 @@ ROWS = [
         target_per=1.2,
     ),
     Row("SVI step", "svi step", target=0.5),
+    Row("SVI step, AutoDiagonalNormal", "svi step, diagonal normal", target=0.6),
+    Row("SVI step, AutoMultivariateNormal", "svi step, multivariate normal", target=0.7),
     Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
     Row("Predictive, parallel, a draw", "predictive, parallel"),
 ]

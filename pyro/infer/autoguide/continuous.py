@@ -168,7 +168,7 @@ class AutoContinuous(AutoGuide):
 
     def _unpacked(self, latent: Tensor) -> dict[str, Tensor]:
         """Take a vector, or a batch of them, apart into unconstrained values by site name."""
-        entries = latent.split(self._sizes, -1)
+        entries = latent.split_with_sizes(self._sizes, -1)
         return {
             name: part.cut(own)
             for (name, part), own in zip(self._parts.items(), entries, strict=True)

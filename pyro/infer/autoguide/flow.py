@@ -43,6 +43,7 @@ class AutoNormalizingFlow(AutoContinuous):
     arXiv:1505.05770.
     """
 
+    transform: Any
     _origin: Tensor
 
     def __init__(
