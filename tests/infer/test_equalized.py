@@ -90,7 +90,16 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
 }
 EVERY_PAIR = pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
 EVERY_GUIDE = pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
-EVERY_OBJECTIVE = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=list(OBJECTIVES))
+# Each guide with one objective, and each objective with a guide by site and one of a vector.
+EVERY_GUIDE_OR_OBJECTIVE = pytest.mark.parametrize(
+    ("make", "objective"),
+    [
+        pytest.param(GUIDES[guide], OBJECTIVES[name], id=f"{guide}-{name}")
+        for guide in GUIDES
+        for name in OBJECTIVES
+        if name == "Trace_ELBO" or guide in ("AutoNormal", "AutoMultivariateNormal")
+    ],
+)
 
 
 @EVERY_PAIR
@@ -118,8 +127,7 @@ def loss_and_gradients(make: Any, objective: Any) -> Callable[[Program], Any]:
     return ask
 
 
-@EVERY_OBJECTIVE
-@EVERY_GUIDE
+@EVERY_GUIDE_OR_OBJECTIVE
 @EVERY_PAIR
 def test_losses_and_gradients(pair: Pair, make: Any, objective: Any) -> None:
     assert_equalized_like_handwritten(pair.tied, pair.twin, loss_and_gradients(make, objective))
@@ -154,8 +162,7 @@ def test_a_guide_of_ones_own_joins_in(name: str) -> None:
     assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
 
 
-@EVERY_OBJECTIVE
-@EVERY_GUIDE
+@EVERY_GUIDE_OR_OBJECTIVE
 @pytest.mark.parametrize("name", ["one std, kept in plates", "one parameter"])
 def test_a_fit_that_is_saved_and_gone_on_with(
     name: str, make: Any, objective: Any, tmp_path: Path

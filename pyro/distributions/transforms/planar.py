@@ -111,12 +111,15 @@ class Planar(ConditionedPlanar, TransformModule):
     torch.Size([2, 3])
     """
 
+    bias: nn.Parameter
+    u: nn.Parameter
+    w: nn.Parameter
+
     def __init__(self, input_dim: int) -> None:
         super(ConditionedPlanar, self).__init__(cache_size=1)
-        self.bias = nn.Parameter(torch.empty(1))
-        self.u = nn.Parameter(torch.empty(input_dim))
-        self.w = nn.Parameter(torch.empty(input_dim))
         self.input_dim = input_dim
+        for name, size in (("bias", 1), ("u", input_dim), ("w", input_dim)):
+            self.register_parameter(name, nn.Parameter(torch.empty(size)))
         self.reset_parameters()
 
     def __getstate__(self) -> dict[str, Any]:
