@@ -76,23 +76,21 @@ NOT_THERE_YET: dict[str, str] = {
     "distributions": """
         AffineBeta AsymmetricLaplace AVFMultivariateNormal BetaBinomial
         CoalescentRateLikelihood CoalescentTimes CoalescentTimesWithRate
-        ComposeTransformModule ConditionalDistribution ConditionalTransform
-        ConditionalTransformedDistribution ConditionalTransformModule DirichletMultinomial
-        DiscreteHMM Empirical ExtendedBetaBinomial ExtendedBinomial FoldedDistribution
-        GammaGaussianHMM GammaPoisson GaussianHMM GaussianMRF GaussianScaleMixture
-        GroupedNormalNormal ImproperUniform IndependentHMM LinearHMM LKJ LKJCorrCholesky
-        Logistic LogNormalNegativeBinomial MaskedMixture MixtureOfDiagNormals
-        MixtureOfDiagNormalsSharedCovariance
+        DirichletMultinomial DiscreteHMM Empirical ExtendedBetaBinomial ExtendedBinomial
+        FoldedDistribution GammaGaussianHMM GammaPoisson GaussianHMM GaussianMRF
+        GaussianScaleMixture GroupedNormalNormal ImproperUniform IndependentHMM
+        LinearHMM LKJ LKJCorrCholesky Logistic LogNormalNegativeBinomial MaskedMixture
+        MixtureOfDiagNormals MixtureOfDiagNormalsSharedCovariance
         NanMaskedMultivariateNormal NanMaskedNormal OMTMultivariateNormal OneOneMatching
         OneTwoMatching OrderedLogistic ProjectedNormal Rejector
         RelaxedBernoulliStraightThrough RelaxedOneHotCategoricalStraightThrough
         SineBivariateVonMises SineSkewed SkewLogistic SoftAsymmetricLaplace SoftLaplace
-        SpanningTree Stable StableWithLogProb TransformModule TruncatedPolyaGamma VonMises3D
+        SpanningTree Stable StableWithLogProb TruncatedPolyaGamma VonMises3D
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
     """,
     "infer": """
-        config_enumerate CSIS EmpiricalMarginal EnergyDistance HMC Importance IMQSteinKernel
-        infer_discrete JitTrace_ELBO JitTraceEnum_ELBO JitTraceGraph_ELBO
+        config_enumerate CSIS EmpiricalMarginal EnergyDistance HMC Importance
+        IMQSteinKernel infer_discrete JitTrace_ELBO JitTraceEnum_ELBO JitTraceGraph_ELBO
         JitTraceMeanField_ELBO MCMC MHResampler NUTS RandomWalkKernel RBFSteinKernel
         RenyiELBO ReweightedWakeSleep SMCFilter SVGD Trace_MMD TraceEnum_ELBO
         TraceGraph_ELBO TracePredictive TraceTailAdaptive_ELBO TraceTMC_ELBO
