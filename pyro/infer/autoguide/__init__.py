@@ -2,6 +2,12 @@
 
 from pyro.infer.autoguide.base import AutoGuide
 from pyro.infer.autoguide.continuous import AutoContinuous
+from pyro.infer.autoguide.effect import (
+    AutoHierarchicalNormalMessenger,
+    AutoMessenger,
+    AutoNormalMessenger,
+    AutoRegressiveMessenger,
+)
 from pyro.infer.autoguide.entropy import mean_field_entropy
 from pyro.infer.autoguide.flow import AutoIAFNormal, AutoNormalizingFlow
 from pyro.infer.autoguide.join import AutoCallable, AutoGuideList
@@ -36,6 +42,10 @@ __all__ = [
     "AutoMultivariateNormal",
     "AutoNormal",
     "AutoNormalizingFlow",
+    "AutoHierarchicalNormalMessenger",
+    "AutoMessenger",
+    "AutoNormalMessenger",
+    "AutoRegressiveMessenger",
     "init_to_feasible",
     "init_to_generated",
     "init_to_mean",

@@ -21,12 +21,15 @@ from pyro.infer.autoguide import (
     AutoDiagonalNormal,
     AutoGuide,
     AutoGuideList,
+    AutoHierarchicalNormalMessenger,
     AutoIAFNormal,
     AutoLaplaceApproximation,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
     AutoNormalizingFlow,
+    AutoNormalMessenger,
+    AutoRegressiveMessenger,
 )
 from pyro.infer.autoguide.guides import prototype_hide_fn
 from pyro.nn import PyroModule, PyroSample
@@ -52,6 +55,9 @@ BY_SITE: dict[str, Callable[..., AutoGuide]] = {
     "AutoDelta": AutoDelta,
     "AutoNormal": AutoNormal,
     "AutoGuideList": auto_list,
+    "AutoNormalMessenger": AutoNormalMessenger,
+    "AutoHierarchicalNormalMessenger": AutoHierarchicalNormalMessenger,
+    "AutoRegressiveMessenger": AutoRegressiveMessenger,
 }
 # Guides with one vector for all sites.
 CONTINUOUS: dict[str, Callable[..., AutoGuide]] = {
