@@ -10,6 +10,7 @@ from pyro.infer.autoguide.effect import (
 )
 from pyro.infer.autoguide.entropy import mean_field_entropy
 from pyro.infer.autoguide.flow import AutoIAFNormal, AutoNormalizingFlow
+from pyro.infer.autoguide.gaussian import AutoGaussian
 from pyro.infer.autoguide.join import AutoCallable, AutoGuideList
 from pyro.infer.autoguide.laplace import AutoLaplaceApproximation
 from pyro.infer.autoguide.multivariate import (
@@ -19,6 +20,7 @@ from pyro.infer.autoguide.multivariate import (
 )
 from pyro.infer.autoguide.normal import AutoNormal
 from pyro.infer.autoguide.point import AutoDelta
+from pyro.infer.autoguide.structured import AutoStructured
 from pyro.infer.initialization import (
     init_to_feasible,
     init_to_generated,
@@ -46,6 +48,8 @@ __all__ = [
     "AutoMessenger",
     "AutoNormalMessenger",
     "AutoRegressiveMessenger",
+    "AutoGaussian",
+    "AutoStructured",
     "init_to_feasible",
     "init_to_generated",
     "init_to_mean",

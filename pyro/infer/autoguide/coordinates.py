@@ -3,6 +3,7 @@
 from numbers import Real
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributions import biject_to
 from torch.distributions.transforms import Transform
@@ -16,6 +17,7 @@ from pyro.infer.autoguide.supports import (
     levels_in_coordinates,
 )
 from pyro.ops.shapes import sum_rightmost
+from pyro.primitives import subsample
 
 
 class Coordinates(NamedTuple):
@@ -96,6 +98,23 @@ def coordinates_of(site: Any) -> Coordinates:
         transform = biject_to(site["fn"].support)
     known = None if is_identity(transform) else transform
     return Coordinates(site["name"], site["fn"].event_dim, known)
+
+
+def elements_that_run(vector: Tensor, shape: torch.Size, event_dim: int) -> Tensor:
+    """Give the coordinates of a site its shape, and select those that the plates around run on.
+
+    :param vector: all coordinates, along the rightmost dimension; on its left are only plates that
+        the model knows nothing of, and the places of those that it has.
+    :param shape: the shape of the coordinates, ``batch + event``.
+    :param event_dim: how many of its rightmost dimensions are the event's.
+
+    >>> elements_that_run(torch.zeros(10, 1, 6), torch.Size([3, 2]), 1).shape
+    torch.Size([10, 3, 2])
+    """
+    outer = vector.shape[:-1]
+    kept = outer[: max(0, len(outer) - (len(shape) - event_dim))]
+    coordinates: Tensor = subsample(vector.reshape(kept + shape), event_dim)
+    return coordinates
 
 
 def checked_scale(init_scale: Any) -> float:

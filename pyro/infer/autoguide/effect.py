@@ -1,7 +1,6 @@
 """Guides that run the model and, site by site, put a posterior in place of the prior."""
 
 from collections.abc import Callable, Iterable
-from numbers import Real
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from pyro.distributions.constraints import softplus_positive
 from pyro.distributions.normal import Normal
 from pyro.infer.autoguide.attributes import deep_setattr, holder_of, read_attribute
 from pyro.infer.autoguide.base import full_sized
+from pyro.infer.autoguide.coordinates import checked_scale
 from pyro.infer.autoguide.supports import helpful_support_errors, is_identity
 from pyro.infer.initialization import InitMessenger, init_to_feasible, init_to_mean
 from pyro.nn.classes import _PyroModuleMeta
@@ -114,15 +114,13 @@ class _SitewiseMessenger(AutoMessenger):
         init_scale: float = 0.1,
         amortized_plates: Iterable[str] = (),
     ) -> None:
-        if not (isinstance(init_scale, Real) and init_scale > 0):
-            raise ValueError(f"init_scale must be a positive number, got {init_scale!r}.")
         super().__init__(model, amortized_plates=amortized_plates)
-        self.init_loc_fn = init_loc_fn
-        self._init_scale = float(init_scale)
+        self.init_loc_fn: Callable[..., Any] = init_loc_fn
+        self._init_scale = checked_scale(init_scale)
         self._event_dims: dict[str, int] = {}  # of the unconstrained values
         self._holders: dict[str, tuple[Any, ...]] = {}
-        self.locs = PyroModule()
-        self.scales = PyroModule()
+        self.locs: Any = PyroModule()
+        self.scales: Any = PyroModule()
 
     def _get_params(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
         """Return the location and scale of a site, which begin at the first call."""
@@ -281,10 +279,10 @@ class AutoHierarchicalNormalMessenger(AutoNormalMessenger):
         )
         if self.weight_type not in ("element", "scalar"):
             raise ValueError(f"weight_type is 'element' or 'scalar', got {self.weight_type!r}.")
-        self._init_weight = init_weight
+        self._init_weight: float = init_weight
         self._hierarchical_sites = None if hierarchical_sites is None else {*hierarchical_sites}
         self._weighted: dict[str, tuple[Any, str]] = {}
-        self.weights = PyroModule()
+        self.weights: Any = PyroModule()
 
     def _start_loc(self, name: str, prior: Any, start: Tensor) -> Tensor:
         mean = self._prior_mean(name, prior)
@@ -381,7 +379,12 @@ def _unconstrained_mean(name: str, prior: Any) -> Tensor:
 
 
 def _through(law: Any, transforms: list[Transform | None], event_dim: int) -> Any:
-    """Return the law of what transforms make of a draw, which remember what they made it of."""
-    steps = [transform.with_cache() for transform in transforms if transform is not None]
+    """Return the law of what transforms make of a draw.
+
+    They remember what they made a draw of, unless the draw has no gradients: its density does.
+    """
+    steps = [transform for transform in transforms if transform is not None]
+    if law.has_rsample:
+        steps = [transform.with_cache() for transform in steps]
     image = TransformedDistribution(law, steps, validate_args=False) if steps else law
     return image.to_event(event_dim - image.event_dim)
