@@ -123,6 +123,7 @@ DOORS = [
     "pyro.distributions.torch",
     "pyro.distributions.util",
     "pyro.distributions.transforms.utils",
+    "pyro.ops.stats",
     "pyro.infer.inspect",
     "pyro.infer.util",
     "pyro.infer.autoguide.guides",

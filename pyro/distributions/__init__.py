@@ -18,6 +18,7 @@ from pyro.distributions.conditional import (
 )
 from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
+from pyro.distributions.empirical import Empirical
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.torch import *  # noqa: F403
@@ -40,6 +41,7 @@ __all__ = [
     "ConditionalTransformedDistribution",
     "Delta",
     "Distribution",
+    "Empirical",
     "ExpandedDistribution",
     "MaskedDistribution",
     "MultivariateStudentT",

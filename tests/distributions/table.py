@@ -102,6 +102,8 @@ EXAMPLES = [
         lambda t: dist.Dirichlet(t([2.0, 1.5, 3.0])), st.dirichlet([2.0, 1.5, 3.0]), pathwise=False
     ),
     Example(lambda t: dist.Dirichlet(t([[2.0, 1.5, 3.0], [1.0, 1.0, 1.2]])), pathwise=False),
+    Example(lambda t: dist.Empirical(torch.tensor([1, 2, 4]), t([0.0, 0.5, -1.0]))),
+    Example(lambda t: dist.Empirical(torch.tensor([[1, 2], [0, 1]]), t([0.0, 0.5]))),
     Example(lambda t: dist.ExpandedDistribution(dist.Normal(t([[0.5], [1.0]]), t(2.0)), [2, 3])),
     two("Exponential", st.expon(scale=[0.5, 2.0]), rate=[2.0, 0.5]),
     two("FisherSnedecor", st.f([3.0, 5.0], [6.0, 2.5]), False, df1=[3.0, 5.0], df2=[6.0, 2.5]),

@@ -156,6 +156,7 @@ WRONG_VALUES: list[tuple[Any, Any, str]] = [
 ]
 
 MADE_OF_OTHERS = {
+    "Empirical",
     "ExpandedDistribution",
     "Independent",
     "MaskedDistribution",
