@@ -79,6 +79,8 @@ FLOORS = {
         "pyro.nn.*",
     ],
     "6a shared tools": [
+        "pyro.infer.log_weights",
+        "pyro.infer.marginals",
         "pyro.infer.abstract_infer",
         "pyro.infer.numerics",
         "pyro.infer.nonfinite",
@@ -96,6 +98,9 @@ FLOORS = {
     ],
     "6c drivers": [
         "pyro.infer.svi",
+        "pyro.infer.importance",
+        "pyro.infer.resampler",
+        "pyro.infer.smcfilter",
         "pyro.infer.predictive",
         "pyro.infer.dependencies",
         "pyro.infer.relations",

@@ -89,7 +89,8 @@ class Empirical(TorchDistribution):
             torch.arange(size, device=chosen.device).reshape((-1,) + (1,) * (rank - 1 - i))
             for i, size in enumerate(self._batch_shape)
         ]
-        return self._samples[tuple([*places, chosen])]
+        places.append(chosen)
+        return self._samples[tuple(places)]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the logarithm of the share of the weights that lies on a value.

@@ -1,19 +1,25 @@
 """Inference: objectives, the drivers that optimise them, and what their results are used for."""
 
 from pyro._foundation.validation import enable_validation, is_validation_enabled
-from pyro.infer.abstract_infer import TracePosterior
+from pyro.infer.abstract_infer import EmpiricalMarginal, TracePosterior, TracePredictive
 from pyro.infer.elbo import ELBO
+from pyro.infer.importance import Importance
 from pyro.infer.predictive import Predictive
+from pyro.infer.smcfilter import SMCFilter
 from pyro.infer.svi import SVI
 from pyro.infer.trace_elbo import Trace_ELBO
 from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
 
 __all__ = [
     "ELBO",
+    "EmpiricalMarginal",
+    "Importance",
     "Predictive",
+    "SMCFilter",
     "SVI",
     "TraceMeanField_ELBO",
     "TracePosterior",
+    "TracePredictive",
     "Trace_ELBO",
     "enable_validation",
     "is_validation_enabled",
