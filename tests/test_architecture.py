@@ -80,6 +80,7 @@ FLOORS = {
     ],
     "6a shared tools": [
         "pyro.infer.log_weights",
+        "pyro.infer.weighed_draws",
         "pyro.infer.marginals",
         "pyro.infer.abstract_infer",
         "pyro.infer.numerics",
@@ -112,6 +113,7 @@ FLOORS = {
         "pyro.infer.autoguide.*",
     ],
     "6e reparameterisations": [
+        "pyro.infer.svgd",
         "pyro.infer.reparam.*",
     ],
 }

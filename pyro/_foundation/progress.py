@@ -1,5 +1,6 @@
 """A bar for the person who waits in front of a terminal."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -17,7 +18,7 @@ def progress(
     """Yield what there is, with a bar on standard error that shows how far it has come.
 
     The bar comes after a second, and goes when all is done. It stays away where standard error is
-    no terminal, and with the environment variable ``TQDM_DISABLE=1``, which tqdm reads.
+    no terminal, and with the environment variable ``TQDM_DISABLE=1``.
 
     :param items: what to yield.
     :param what: what the bar says.
@@ -27,7 +28,6 @@ def progress(
     >>> list(progress("ab", "Letters"))
     ['a', 'b']
     """
-    options = {} if sys.stderr.isatty() else {"disable": True}
-    if disable is not None:
-        options = {"disable": disable}
-    return iter(tqdm(items, what, total, leave=False, delay=PATIENCE, **options))
+    if disable is None:
+        disable = not sys.stderr.isatty() or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return iter(tqdm(items, what, total, leave=False, delay=PATIENCE, disable=disable))

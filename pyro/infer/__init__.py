@@ -4,8 +4,9 @@ from pyro._foundation.validation import enable_validation, is_validation_enabled
 from pyro.infer.abstract_infer import EmpiricalMarginal, TracePosterior, TracePredictive
 from pyro.infer.elbo import ELBO
 from pyro.infer.importance import Importance
-from pyro.infer.predictive import Predictive
+from pyro.infer.predictive import MHResampler, Predictive, WeighedPredictive
 from pyro.infer.smcfilter import SMCFilter
+from pyro.infer.svgd import SVGD, IMQSteinKernel, RBFSteinKernel
 from pyro.infer.svi import SVI
 from pyro.infer.trace_elbo import Trace_ELBO
 from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
@@ -13,14 +14,19 @@ from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
 __all__ = [
     "ELBO",
     "EmpiricalMarginal",
+    "IMQSteinKernel",
     "Importance",
+    "MHResampler",
     "Predictive",
+    "RBFSteinKernel",
     "SMCFilter",
+    "SVGD",
     "SVI",
     "TraceMeanField_ELBO",
     "TracePosterior",
     "TracePredictive",
     "Trace_ELBO",
+    "WeighedPredictive",
     "enable_validation",
     "is_validation_enabled",
 ]

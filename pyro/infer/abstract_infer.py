@@ -52,7 +52,7 @@ class TracePosterior(ABC):
     exec_traces: list[Trace]
     log_weights: list[Tensor | float]
     chain_ids: list[int]
-    num_samples: int | None = None
+    num_samples: int = 0  # how many runs a subclass will yield, where it knows
 
     def __init__(self, num_chains: int = 1) -> None:
         if num_chains < 1:
@@ -86,7 +86,7 @@ class TracePosterior(ABC):
         self._reset()
         with block():
             runs = self._traces(*args, **kwargs)
-            for run in progress(runs, type(self).__name__, self.num_samples):
+            for run in progress(runs, type(self).__name__, self.num_samples or None):
                 self.exec_traces.append(run[0])
                 self.log_weights.append(run[1])
                 self.chain_ids.append(run[2] if len(run) > 2 else 0)
@@ -224,7 +224,7 @@ class TracePredictive(TracePosterior):
         self.keep_sites = keep_sites
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[Run]:
-        for _ in range(self.num_samples or 0):
+        for _ in range(self.num_samples):
             with _Kept(self.posterior(), self.keep_sites):
                 record = trace(self.model).get_trace(*args, **kwargs)
             yield record, 0.0

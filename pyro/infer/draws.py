@@ -66,7 +66,7 @@ class Draws(Messenger):
                     self.results.append(result)
         for name, column in self.columns.items():
             if len(column) != count:
-                raise _skipped(name)
+                raise skipped_site(name)
         return self
 
     def _pyro_sample(self, msg: Message) -> None:
@@ -91,7 +91,7 @@ class Draws(Messenger):
         elif len(column) == self._index:
             column.append(msg["value"])
         else:
-            raise (_skipped if len(column) < self._index else _repeated)(msg["name"])
+            raise (skipped_site if len(column) < self._index else _repeated)(msg["name"])
 
     def _meet(self, msg: Message) -> None:
         """Decide about a site that is not collected: most often one that was met before."""
@@ -104,7 +104,7 @@ class Draws(Messenger):
         self.depth = max(self.depth, frame_depth(msg["cond_indep_stack"]))
         if self._is_wanted(msg):
             if self._index:
-                raise _skipped(name)
+                raise skipped_site(name)
             self.columns[name] = [msg["value"]]
             self.event_dims[name] = getattr(msg["fn"], "event_dim", 0)
 
@@ -118,7 +118,11 @@ def _repeated(name: str) -> ValueError:
     )
 
 
-def _skipped(name: str) -> ValueError:
+def skipped_site(name: str) -> ValueError:
+    """Build the error that says of a site that some runs of the model pass it by.
+
+    :param name: the site's name.
+    """
     return site_error(
         name,
         "the site runs in some draws only, so that its values cannot be stacked",

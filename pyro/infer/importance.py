@@ -11,7 +11,7 @@ from pyro._foundation.warnings import warn_once
 from pyro.infer.abstract_infer import TracePosterior
 from pyro.infer.checks import refuse_outer_ties
 from pyro.infer.elbo import PARTICLE_PLATE, Args, Kwargs, Program
-from pyro.infer.log_weights import LogWeightsMixin, log_weight, particle_log_weights
+from pyro.infer.log_weights import LogWeightsMixin, log_weight_terms, particle_log_weights
 from pyro.infer.plates import guess_max_plate_nesting, inside_plate
 from pyro.ops.scores import fit_generalized_pareto
 from pyro.poutine.handlers import block, replay, trace
@@ -68,7 +68,7 @@ class Importance(TracePosterior, LogWeightsMixin):
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Trace, Tensor]]:
         refuse_outer_ties()
         run = _weigh_prior if self._is_prior else partial(_weigh, guide=self.guide)
-        for _ in range(self.num_samples or 0):
+        for _ in range(self.num_samples):
             yield run(self.model, args, kwargs)
 
 
@@ -85,7 +85,8 @@ def _weigh_prior(model: Program, args: Args, kwargs: Kwargs) -> tuple[Trace, Ten
 def _weigh(model: Program, args: Args, kwargs: Kwargs, guide: Program) -> tuple[Trace, Tensor]:
     guide_trace = trace(guide).get_trace(*args, **kwargs)
     model_trace = trace(replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
-    return model_trace, log_weight(model_trace, guide_trace)
+    gain, charge = log_weight_terms(model_trace, guide_trace)
+    return model_trace, gain - charge
 
 
 def vectorized_importance_weights(
@@ -123,8 +124,8 @@ def vectorized_importance_weights(
     refuse_outer_ties()
     if depth is None:
         depth = guess_max_plate_nesting(model, guide, args, kwargs)
-    log_weights, *traces = _weigh_at_once(model, guide, num_samples, depth, args, kwargs)
-    return log_weights.log_softmax(0) if normalized else log_weights, *traces
+    weighed = _weigh_at_once(model, guide, num_samples, depth, args, kwargs)
+    return (weighed[0].log_softmax(0), *weighed[1:]) if normalized else weighed
 
 
 def _weigh_at_once(

@@ -78,19 +78,21 @@ def weighed_sites(guide_trace: Trace) -> SiteFilter:
     return lambda name, site: name in drawn or not site_is_latent(site)
 
 
-def log_weight(model_trace: Trace, guide_trace: Trace) -> Tensor:
-    r"""Return :math:`\log p(x, z) - \log q(z)` of a run of the model at what a guide drew.
+def log_weight_terms(model_trace: Trace, guide_trace: Trace) -> tuple[Tensor, Tensor]:
+    r"""Return :math:`\log p(x, z)` and :math:`\log q(z)` of a run of the model at a guide's draw.
 
     :param model_trace: the run of the model.
     :param guide_trace: that of the guide.
 
     >>> import pyro, pyro.distributions as dist
-    >>> guide = pyro.poutine.trace(lambda: pyro.sample("z", dist.Normal(0.0, 1.0))).get_trace()
-    >>> log_weight(guide, guide)
-    tensor(0.)
+    >>> def guide():
+    ...     pyro.sample("z", dist.Delta(torch.tensor(0.0)))
+    >>> guide_trace = pyro.poutine.trace(guide).get_trace()
+    >>> log_weight_terms(guide_trace, guide_trace)
+    (tensor(0.), tensor(0.))
     """
     gain = model_trace.log_prob_sum(weighed_sites(guide_trace))
-    return torch.as_tensor(gain - guide_trace.log_prob_sum())
+    return torch.as_tensor(gain), torch.as_tensor(guide_trace.log_prob_sum())
 
 
 def particle_log_prob(

@@ -10,13 +10,17 @@ from pyro._foundation.errors import site_error
 from pyro._foundation.rng import get_rng_state, set_rng_state
 from pyro._foundation.warnings import warn_once
 from pyro.infer.checks import refuse_outer_ties
-from pyro.infer.draws import Draws, is_recorded
+from pyro.infer.draws import Draws, is_recorded, skipped_site
 from pyro.infer.elbo import Args, Kwargs, Program
-from pyro.infer.plates import inside_plate
+from pyro.infer.log_weights import log_weight_terms, particle_log_weights
+from pyro.infer.plates import guess_max_plate_nesting, inside_plate, plate_depth
+from pyro.infer.weighed_draws import MHResampler, WeighedPredictiveResults
 from pyro.ops.shapes import broadcast_shape
-from pyro.poutine.handlers import condition, trace
+from pyro.poutine.handlers import condition, replay, trace
 from pyro.poutine.sites import site_is_latent
 from pyro.poutine.trace_struct import Trace
+
+__all__ = ["MHResampler", "Predictive", "WeighedPredictive", "WeighedPredictiveResults"]
 
 SAMPLE_PLATE = "_num_predictive_samples"
 RETURN = "_RETURN"
@@ -183,7 +187,10 @@ class Predictive(torch.nn.Module):
         return trace(model).get_trace(*args, **kwargs), depth
 
     def _draw_at_once(self, args: Args, kwargs: Kwargs) -> Iterator[tuple[str, Any]]:
-        record, depth = self._run_at_once(args, kwargs)
+        return self._read_off(*self._run_at_once(args, kwargs))
+
+    def _read_off(self, record: Trace, depth: int) -> Iterator[tuple[str, Any]]:
+        """Read the draws off a run that holds all of them."""
         for name, site in record.nodes.items():
             if self._is_wanted(site):
                 value = torch.as_tensor(site["value"])
@@ -192,6 +199,126 @@ class Predictive(torch.nn.Module):
                 yield name, value.expand(batch + tuple(value.shape[split:]))
         if self._wants_results:
             yield RETURN, record.nodes[RETURN]["value"]
+
+
+class WeighedPredictive(Predictive):
+    r"""Draws as of :class:`Predictive` at :math:`z \sim q`, with weights :math:`p(x, z) / q(z)`.
+
+    Calling the object with the model's arguments returns
+    :class:`~pyro.infer.weighed_draws.WeighedPredictiveResults`. The keyword argument
+    ``model_guide`` names another model to weigh the guide's draws by, one that has the data, for
+    example, where ``model`` predicts new ones.
+
+    :param model: the model.
+    :param posterior_samples: not used: samples without a guide have no density to weigh by.
+    :param guide: the guide that draws the latent sites; what it does not draw is drawn by the
+        model, and does not weigh.
+    :param num_samples: how many draws.
+    :param return_sites: names of the sites to return, as of :class:`Predictive`.
+    :param parallel: run guide and model once, with all draws as one more plate on the left.
+    :raises ValueError: without a guide; otherwise as :class:`Predictive`.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> def model(data=None):
+    ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    ...     pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+    >>> def exact(data=None):
+    ...     pyro.sample("z", dist.Normal(1.0, 0.5**0.5))
+    >>> predict = WeighedPredictive(model, guide=exact, num_samples=4, parallel=True)
+    >>> predict(torch.tensor(2.0)).get_ESS()
+    tensor(4.)
+
+    Source: Robert and Casella 2004, *Monte Carlo Statistical Methods*, section 3.3.
+    """
+
+    def __init__(
+        self,
+        model: Program,
+        posterior_samples: Mapping[str, torch.Tensor] | None = None,
+        guide: Program | None = None,
+        num_samples: int | None = None,
+        return_sites: Collection[str] | None = (),
+        parallel: bool = False,
+    ) -> None:
+        super().__init__(model, posterior_samples, guide, num_samples, return_sites, parallel)
+        if guide is None:
+            raise ValueError(
+                "WeighedPredictive weighs the draws of a guide: pass guide=. Predictive takes "
+                "posterior_samples, and draws from the prior."
+            )
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> WeighedPredictiveResults:  # type: ignore[override]
+        """Return draws of the sites with their weights.
+
+        :param args: arguments of model and guide.
+        :param kwargs: their keyword arguments, and ``model_guide``, the model to weigh by.
+        :raises ValueError: that names the site, where a site does not run in every draw.
+        """
+        refuse_outer_ties()
+        weighing = kwargs.pop("model_guide", self.model)
+        draw = self._weigh_at_once if self.parallel else self._weigh_in_turn
+        samples, gain, charge = draw(weighing, args, kwargs)
+        return WeighedPredictiveResults(
+            samples=samples,
+            log_weights=gain - charge,
+            guide_log_prob=charge,
+            model_log_prob=gain,
+        )
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what :meth:`forward` returns.
+
+        :param args: arguments of model and guide.
+        :param kwargs: their keyword arguments.
+        """
+        return self.forward(*args, **kwargs)
+
+    def _run(self, weighing: Program, args: Args, kwargs: Kwargs, *plate: Any) -> list[Trace]:
+        """Run guide, the model that weighs, and the one that predicts; return their traces."""
+
+        def run(fn: Any) -> Trace:
+            fn = inside_plate(fn, *plate) if plate else fn
+            record: Trace = trace(fn).get_trace(*args, **kwargs)
+            return record
+
+        drawn = run(self.guide)
+        weighed = run(replay(weighing, trace=drawn))
+        if weighing is self.model:
+            return [drawn, weighed, weighed]
+        return [drawn, weighed, run(replay(self.model, trace=drawn))]
+
+    def _weigh_in_turn(
+        self, weighing: Program, args: Args, kwargs: Kwargs
+    ) -> tuple[Samples, torch.Tensor, torch.Tensor]:
+        runs = [self._run(weighing, args, kwargs) for _ in range(self.num_samples)]
+        terms = [log_weight_terms(weighed, drawn) for drawn, weighed, _ in runs]
+        gain, charge = map(torch.stack, zip(*terms, strict=True))
+        depth = max(plate_depth(record) for run in runs for record in run)
+        return dict(self._stack_runs([run[-1] for run in runs], depth)), gain, charge
+
+    def _stack_runs(self, records: list[Trace], depth: int) -> Iterator[tuple[str, Any]]:
+        for name, site in records[0].nodes.items():
+            if self._is_wanted(site):
+                if any(name not in record.nodes for record in records):
+                    raise skipped_site(name)
+                stacked = _stack(name, [record.nodes[name]["value"] for record in records])
+                yield name, pad_batch(stacked, getattr(site["fn"], "event_dim", 0), depth)
+        if self._wants_results:
+            yield RETURN, _stack_results([record.nodes[RETURN]["value"] for record in records])
+
+    def _weigh_at_once(
+        self, weighing: Program, args: Args, kwargs: Kwargs
+    ) -> tuple[Samples, torch.Tensor, torch.Tensor]:
+        guide: Any = self.guide
+        models = [weighing] if weighing is self.model else [weighing, self.model]
+        depth = max(guess_max_plate_nesting(model, guide, args, kwargs) for model in models)
+        count = self.num_samples
+        drawn, weighed, predicted = self._run(
+            weighing, args, kwargs, SAMPLE_PLATE, count, -1 - depth
+        )
+        terms = particle_log_weights(weighed, drawn, count, depth)
+        return dict(self._read_off(predicted, depth)), *terms
 
 
 def _resolve_num_samples(samples: Samples, is_drawn: bool, num_samples: int | None) -> int:

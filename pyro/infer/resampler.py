@@ -115,7 +115,7 @@ class Resampler:
         return gain
 
     def _gumbels(self, num_samples: int) -> Tensor:
-        """Return noise whose rows are the same in every call; more are made when they are needed."""
+        """Return noise whose rows are the same in every call."""
         missing = num_samples - len(self._noise)
         if missing > 0:
             more = -torch.empty(missing, self._count).exponential_().log()

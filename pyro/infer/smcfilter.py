@@ -63,8 +63,8 @@ class SMCState(dict[str, Tensor]):
         if not value.dim() or len(value) != self._num_particles:
             raise ValueError(
                 f"SMCState[{key!r}] has shape {tuple(value.shape)}, expected one row for each of "
-                f"{self._num_particles} particles. Use value.expand(...), and let max_plate_nesting "
-                "be the depth of the model's plates."
+                f"{self._num_particles} particles. Use value.expand(...), and check that "
+                "max_plate_nesting is the depth of the model's plates."
             )
         super().__setitem__(key, value)
 
@@ -179,7 +179,6 @@ class SMCFilter:
         self._log_evidence = self.log_evidence
         self._advance(self.guide.step, self.model.step, args, kwargs)
 
-    @torch.no_grad()
     def _advance(self, propose: Any, extend: Any, args: Any, kwargs: Any) -> None:
         refuse_outer_ties()
         count, depth = self.num_particles, self.max_plate_nesting

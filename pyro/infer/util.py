@@ -9,8 +9,10 @@ from pyro.infer.checks import check_fully_reparametrized
 from pyro.infer.numerics import torch_backward, torch_exp, torch_item, torch_sum, zero_grads
 from pyro.infer.plates import get_plate_stacks
 from pyro.infer.rao_blackwell import MultiFrameTensor
+from pyro.infer.weighed_draws import CloneMixin
 
 __all__ = [
+    "CloneMixin",
     "MultiFrameTensor",
     "check_fully_reparametrized",
     "enable_validation",
