@@ -17,6 +17,8 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
 from pyro.poutine.sites import (
     site_is_computed,
+    site_is_deterministic,
+    site_is_equalized,
     site_is_factor,
     site_is_latent,
     site_is_observed,
@@ -138,7 +140,10 @@ class TracePosterior(ABC):
 
 
 def _is_datum(name: str, site: Any) -> bool:
-    return site_is_observed(site) and not site_is_computed(site) and not site_is_factor(site)
+    """Tell whether a site is evidence; what is tied to another with its law kept is, too."""
+    if not site_is_observed(site) or site_is_factor(site) or site_is_deterministic(site):
+        return False
+    return site_is_equalized(site) or not site_is_computed(site)
 
 
 def _log_likelihood(record: Trace) -> Tensor:

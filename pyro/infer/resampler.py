@@ -27,7 +27,7 @@ class Resampler:
     :param num_guide_samples: how many draws to make, all at once, for which guide, simulator and
         models must be vectorised.
     :param max_plate_nesting: how many batch dimensions the plates take up; found by a run of guide
-        and simulator where it is left out.
+        and simulator where it is left out. Needed where a model has more plates than these.
     :raises ValueError: for fewer than one sample.
 
     >>> import pyro, pyro.distributions as dist

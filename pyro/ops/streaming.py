@@ -133,15 +133,22 @@ class CountMeanVarianceStats(StreamingStats):
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean: Tensor | float = 0.0
-        self.squares: Tensor | float = 0.0  # the sum of squared deviations from the mean
+        self.mean = torch.zeros(())
+        self.squares = torch.zeros(())  # the sum of squared deviations from the mean
 
     def update(self, sample: Tensor) -> None:
         """Take one more sample into account.
 
         :param sample: a tensor.
         """
-        self._take_in(1, sample.detach(), 0.0)
+        sample = sample.detach()
+        self.count += 1
+        if self.count == 1:
+            self.mean, self.squares = sample, torch.zeros_like(sample)
+            return
+        apart = sample - self.mean
+        self.mean = torch.add(self.mean, apart, alpha=1 / self.count)
+        self.squares = torch.addcmul(self.squares, apart, sample - self.mean)
 
     def merge(self, other: "CountMeanVarianceStats") -> "CountMeanVarianceStats":
         """Return the mean and variance of both streams.
@@ -149,16 +156,14 @@ class CountMeanVarianceStats(StreamingStats):
         :param other: the other stream's statistics.
         """
         self._require_same_kind(other)
-        merged = copy.copy(self)
-        if other.count:
-            merged._take_in(other.count, other.mean, other.squares)
+        if not (self.count and other.count):
+            return copy.copy(self if self.count else other)
+        merged = type(self)()
+        merged.count = self.count + other.count
+        apart, share = other.mean - self.mean, other.count / merged.count
+        merged.mean = self.mean + apart * share
+        merged.squares = self.squares + other.squares + apart.square() * (self.count * share)
         return merged
-
-    def _take_in(self, count: int, mean: Tensor | float, squares: Tensor | float) -> None:
-        apart, total = mean - self.mean, self.count + count
-        self.squares = self.squares + squares + apart * apart * (self.count * count / total)
-        self.mean = self.mean + apart * (count / total)
-        self.count = total
 
     def get(self) -> dict[str, Any]:
         """Return the ``count`` and, of one sample or more, ``mean`` and ``variance``.
@@ -167,7 +172,7 @@ class CountMeanVarianceStats(StreamingStats):
         """
         if not self.count:
             return {"count": 0}
-        variance = torch.as_tensor(self.squares) / (self.count - 1)
+        variance = self.squares / (self.count - 1)
         return {"count": self.count, "mean": self.mean, "variance": variance}
 
 

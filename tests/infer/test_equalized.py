@@ -10,7 +10,17 @@ import torch
 
 import pyro
 from pyro.distributions import transforms
-from pyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer import (
+    SVGD,
+    SVI,
+    Importance,
+    Predictive,
+    RBFSteinKernel,
+    SMCFilter,
+    Trace_ELBO,
+    TraceMeanField_ELBO,
+    WeighedPredictive,
+)
 from pyro.infer.autoguide import (
     AutoCallable,
     AutoDelta,
@@ -29,7 +39,9 @@ from pyro.infer.autoguide import (
     AutoRegressiveMessenger,
     AutoStructured,
 )
-from pyro.optim import Adam
+from pyro.infer.importance import vectorized_importance_weights
+from pyro.infer.resampler import Resampler
+from pyro.optim import SGD, Adam
 from pyro.poutine.equalized import equalized_sites
 from pyro.poutine.handlers import block
 from tests.equalized import PAIRS, Pair, Program, assert_equalized_like_handwritten, facts_of_run
@@ -219,3 +231,85 @@ def test_predictions_show_every_site(pair: Pair, source: str, parallel: bool) ->
         return dict(sorted(found.items()))
 
     assert_equalized_like_handwritten(pair.tied, pair.twin, ask)
+
+
+def guided(model: Program) -> AutoNormal:
+    """A guide that has run, as drivers want it."""
+    guide = AutoNormal(model, init_scale=0.5)
+    guide()
+    return guide
+
+
+def importance(model: Program) -> Any:
+    posterior = Importance(model, guided(model), num_samples=4).run()
+    return {
+        "weights": list(posterior.log_weights),
+        "evidence": posterior.get_log_normalizer(),
+        "result": posterior.marginal().support()["_RETURN"],
+        "waic": list(posterior.information_criterion().values()),
+    }
+
+
+def importance_from_prior(model: Program) -> Any:
+    return list(Importance(model, num_samples=4).run().log_weights)
+
+
+def importance_at_once(model: Program) -> Any:
+    return vectorized_importance_weights(model, guided(model), num_samples=4)[0]
+
+
+def weighed_in_turn(model: Program) -> Any:
+    found = WeighedPredictive(model, guide=guided(model), num_samples=4)()
+    return found.log_weights, dict(sorted(found.samples.items()))
+
+
+def weighed_at_once(model: Program) -> Any:
+    found = WeighedPredictive(model, guide=guided(model), num_samples=4, parallel=True)()
+    return found.log_weights, dict(sorted(found.samples.items()))
+
+
+def resampled(model: Program) -> Any:
+    resampler = Resampler(guided(model), num_guide_samples=10, max_plate_nesting=1)
+    return resampler.sample(model, 5)
+
+
+def filtered(model: Program) -> Any:
+    """One step of a filter whose state holds what the model returns."""
+    guide = guided(model)
+
+    class Of:
+        def __init__(self, program: Program) -> None:
+            self.program = program
+
+        def init(self, state: Any) -> None:
+            self.program()
+
+    smc = SMCFilter(Of(model), Of(guide), 4, 1)
+    smc.init()
+    return smc.log_evidence, smc.state._log_weights
+
+
+def svgd(model: Program) -> Any:
+    stein = SVGD(model, RBFSteinKernel(), SGD({"lr": 0.1}), 4, 1)
+    steps = [torch.tensor(list(stein.step().values())) for _ in range(3)]
+    found = stein.get_named_particles()
+    assert all(member not in found for pair in PAIRS.values() for member in pair.members)
+    return steps, found
+
+
+DRIVERS = [
+    importance,
+    importance_from_prior,
+    importance_at_once,
+    weighed_in_turn,
+    weighed_at_once,
+    resampled,
+    filtered,
+    svgd,
+]
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
+@EVERY_PAIR
+def test_drivers(pair: Pair, driver: Any) -> None:
+    assert_equalized_like_handwritten(pair.tied, pair.twin, driver)
