@@ -11,6 +11,7 @@ from pyro.infer import EmpiricalMarginal, Importance
 from pyro.infer.abstract_infer import Marginals, TracePosterior, TracePredictive
 from pyro.ops.stats import waic
 from tests.helpers import assert_close, assert_fits_probabilities, trace_of
+from tests.infer.exact import Drawing, constant
 
 
 class Coins(TracePosterior):
