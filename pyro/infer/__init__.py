@@ -2,7 +2,9 @@
 
 from pyro._foundation.validation import enable_validation, is_validation_enabled
 from pyro.infer.abstract_infer import EmpiricalMarginal, TracePosterior, TracePredictive
+from pyro.infer.discrete import infer_discrete
 from pyro.infer.elbo import ELBO
+from pyro.infer.enum import config_enumerate
 from pyro.infer.importance import Importance
 from pyro.infer.predictive import MHResampler, Predictive, WeighedPredictive
 from pyro.infer.smcfilter import SMCFilter
@@ -10,6 +12,7 @@ from pyro.infer.svgd import SVGD, IMQSteinKernel, RBFSteinKernel
 from pyro.infer.svi import SVI
 from pyro.infer.trace_elbo import Trace_ELBO
 from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
+from pyro.infer.traceenum_elbo import TraceEnum_ELBO
 
 __all__ = [
     "ELBO",
@@ -22,11 +25,14 @@ __all__ = [
     "SMCFilter",
     "SVGD",
     "SVI",
+    "TraceEnum_ELBO",
     "TraceMeanField_ELBO",
     "TracePosterior",
     "TracePredictive",
     "Trace_ELBO",
     "WeighedPredictive",
+    "config_enumerate",
     "enable_validation",
+    "infer_discrete",
     "is_validation_enabled",
 ]

@@ -143,10 +143,17 @@ class ELBO(ABC):
         self, model: Program, guide: Program, args: Args, kwargs: Kwargs
     ) -> Iterator[tuple[Trace, Trace]]:
         """Run guide and model once a particle, or once for all where particles are a plate."""
+        for one_model, one_guide in self._particles(model, guide, args, kwargs):
+            yield self._get_trace(one_model, one_guide, args, kwargs)
+
+    def _particles(
+        self, model: Program, guide: Program, args: Args, kwargs: Kwargs
+    ) -> Iterator[tuple[Program, Program]]:
+        """Yield model and guide once a particle, or once inside the plate of all particles."""
         refuse_outer_ties()
         if not self._batches_particles:
             for _ in range(self.num_particles):
-                yield self._get_trace(model, guide, args, kwargs)
+                yield model, guide
             return
         if self.max_plate_nesting == math.inf:
             self._guess_max_plate_nesting(model, guide, args, kwargs)
@@ -154,7 +161,7 @@ class ELBO(ABC):
             inside_plate(fn, PARTICLE_PLATE, self.num_particles, -int(self.max_plate_nesting))
             for fn in (model, guide)
         )
-        yield self._get_trace(model, guide, args, kwargs)
+        yield model, guide
 
     def _particle_loss(self, model_trace: Trace, guide_trace: Trace) -> ParticleLoss:
         """Return the loss of one scored run, summed over the particles where they are a plate.

@@ -6,6 +6,7 @@ from pyro._foundation.validation import (
     validation_enabled,
 )
 from pyro.infer.checks import check_fully_reparametrized
+from pyro.infer.dice import Dice, compute_site_dice_factor
 from pyro.infer.numerics import torch_backward, torch_exp, torch_item, torch_sum, zero_grads
 from pyro.infer.plates import get_plate_stacks
 from pyro.infer.rao_blackwell import MultiFrameTensor
@@ -13,8 +14,10 @@ from pyro.infer.weighed_draws import CloneMixin
 
 __all__ = [
     "CloneMixin",
+    "Dice",
     "MultiFrameTensor",
     "check_fully_reparametrized",
+    "compute_site_dice_factor",
     "enable_validation",
     "get_plate_stacks",
     "is_validation_enabled",

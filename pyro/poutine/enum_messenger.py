@@ -203,7 +203,8 @@ def _refuse_plates(msg: Message, first: int) -> None:
                 msg["name"],
                 f"plate {frame.name!r} (dim={frame.dim}) is where enumeration has its dims, "
                 f"from {first} on to the left",
-                f"Write enum(first_available_dim={frame.dim - 1}), left of all plates.",
+                f"Pass max_plate_nesting={-frame.dim} to the objective, or first_available_dim="
+                f"{frame.dim - 1} to enum().",
             )
 
 

@@ -53,7 +53,10 @@ class ReplayMessenger(Messenger):
                 _ReplayError,
             )
         msg["value"] = recorded["value"]
-        msg["infer"] = {**(msg["infer"] or {}), **(recorded["infer"] or {})}
+        own = msg["infer"] or {}
+        infer = msg["infer"] = {**own, **(recorded["infer"] or {})}
+        if "_markov_scope" in infer:  # where a site stands in its run is not for a record to say
+            infer["_markov_scope"] = own.get("_markov_scope") or {}
         msg["done"] = True
 
     def _pyro_param(self, msg: Message) -> None:
