@@ -13,6 +13,7 @@ from pyro.infer.svi import SVI
 from pyro.infer.trace_elbo import Trace_ELBO
 from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
 from pyro.infer.traceenum_elbo import TraceEnum_ELBO
+from pyro.infer.tracetmc_elbo import TraceTMC_ELBO
 
 __all__ = [
     "ELBO",
@@ -27,6 +28,7 @@ __all__ = [
     "SVI",
     "TraceEnum_ELBO",
     "TraceMeanField_ELBO",
+    "TraceTMC_ELBO",
     "TracePosterior",
     "TracePredictive",
     "Trace_ELBO",

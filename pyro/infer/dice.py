@@ -256,15 +256,9 @@ class Dice:
         return weights, divisor
 
     def _score(self, ordinal: Ordinal, letters: frozenset[str]) -> Tensor | None:
-        """The factor of value 1 that has the gradient of the draws that a cost may depend on."""
-        found = []
-        for own, weight in self._scores:
-            if _meet(own, ordinal) and self._letters_of(weight) <= letters:
-                found.append(_summed(weight, lambda x: x in ordinal or x in self._conditionals))
-        if not found:
-            return None
-        score = added(found)
-        return named(score.exp(), dims_of(score))
+        """The factor of the draws that a cost over these variables may depend on."""
+        scores = [pair for pair in self._scores if self._letters_of(pair[1]) <= letters]
+        return draws_factor(scores, ordinal, self._conditionals)
 
     def marginal(self, letters: frozenset[str]) -> Tensor:
         """Return the joint probabilities of a few enumerated variables, in each of their plates.
@@ -289,6 +283,30 @@ class Dice:
             factors = [last.probs, self._marginals[rest]] if rest else [last.probs]
             self._marginals[target] = multiplied(factors, (rest | last.letters) - target)
         return self._marginals[letters]
+
+
+def draws_factor(
+    scores: Iterable[tuple[Ordinal, Tensor]], ordinal: Ordinal, kept: Collection[str] = ()
+) -> Tensor | None:
+    """Return a factor of value 1 that has the gradient of the draws that a cost answers for.
+
+    A draw in one element of a plate has no part in the costs of another, nor one in an iteration of
+    a sequential plate in those of another.
+
+    :param scores: the plates of each draw, and ``log q`` less its value, packed.
+    :param ordinal: the plates of the cost.
+    :param kept: letters to keep, as those of the cost's plates are.
+    :returns: a packed tensor; None where there are no such draws.
+    """
+    found = [
+        _summed(score, lambda letter: letter in ordinal or letter in kept)
+        for own, score in scores
+        if _meet(own, ordinal)
+    ]
+    if not found:
+        return None
+    total = added(found)
+    return named(total.exp(), dims_of(total))
 
 
 def _meet(one: Ordinal, other: Ordinal) -> bool:

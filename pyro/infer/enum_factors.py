@@ -41,6 +41,7 @@ class ModelFactors:
 
     :param model_trace: a scored run of the model, whose dims get letters here.
     :param guide_trace: the run of the guide that it follows, which has letters.
+    :param sums_guide: whether the variables that the guide enumerates are to be summed too.
     :raises ValueError: that names both sites, where one depends on another that is enumerated in a
         plate which it is not in.
 
@@ -49,7 +50,7 @@ class ModelFactors:
     enumerated sites by their letters.
     """
 
-    def __init__(self, model_trace: Trace, guide_trace: Trace) -> None:
+    def __init__(self, model_trace: Trace, guide_trace: Trace, sums_guide: bool = False) -> None:
         model_trace.symbolize_dims(guide_trace.plate_to_symbol)
         self.plate_to_symbol = model_trace.plate_to_symbol
         self.symbol_to_dim = model_trace.symbol_to_dim
@@ -57,6 +58,8 @@ class ModelFactors:
         self.costs: dict[Ordinal, list[Tensor]] = {}
         self.factors: list[Factor] = []
         owners = enumerated_sites(guide_trace)
+        if sums_guide:
+            self.variables.update(owners)
         for name, site in model_trace.nodes.items():
             if not site_is_sample(site) or site_is_subsample(site):
                 continue
@@ -76,6 +79,19 @@ class ModelFactors:
             self.costs.setdefault(ordinal, []).append(dims)
         else:
             self.factors.append(Factor(site, ordinal, unscaled_density(site)))
+
+    def add(self, site: Site, log_prob: Tensor) -> None:
+        """Take in what another site contributes.
+
+        :param site: the site.
+        :param log_prob: a packed logarithm, before any scale.
+        """
+        ordinal = ordinal_of(site, self.plate_to_symbol)
+        if check_context(site, dims_of(log_prob), self.variables):
+            self.factors.append(Factor(site, ordinal, log_prob))
+        else:
+            scaled = mul(log_prob, pack(site["scale"], site["infer"]["_dim_to_symbol"]))
+            self.costs.setdefault(ordinal, []).append(scaled)
 
     def summed(self) -> dict[Ordinal, list[Tensor]]:
         """Return the costs, and what is left of the factors when the variables are summed out.

@@ -1,6 +1,6 @@
 """Plates as inference sees them: how deep they nest, and one more put around a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -114,3 +114,52 @@ def get_plate_stacks(trace: Trace) -> dict[str, list[CondIndepStackFrame]]:
         for name, site in trace.nodes.items()
         if site_is_sample(site) and not site_is_subsample(site)
     }
+
+
+def get_dependent_plate_dims(sites: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the dims of the vectorised plates that some of the sites are in and others are not.
+
+    :param sites: nodes of a trace.
+    :returns: the dims in ascending order, the leftmost first.
+
+    >>> import pyro, pyro.distributions as dist
+    >>> def model():
+    ...     mean = pyro.sample("mean", dist.Normal(0.0, 1.0))
+    ...     with pyro.plate("data", 3):
+    ...         pyro.sample("x", dist.Normal(mean, 1.0))
+    >>> nodes = pyro.poutine.trace(model).get_trace().nodes
+    >>> get_dependent_plate_dims([nodes["mean"], nodes["x"]])
+    [-1]
+    """
+    stacks = [{f for f in site["cond_indep_stack"] if f.vectorized} for site in sites]
+    if not stacks:
+        return []
+    partial = set().union(*stacks).difference(set.intersection(*stacks))
+    return sorted({frame.dim for frame in partial})
+
+
+def plate_log_prob_sum(trace: Trace, plate_symbol: str) -> torch.Tensor:
+    """Return the log density of a run for each element of a plate.
+
+    What is outside of the plate is common to its elements, and counts in each.
+
+    :param trace: a scored run that was packed (``pack_tensors``).
+    :param plate_symbol: the letter of the plate, as in the trace's ``plate_to_symbol``.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> def model():
+    ...     with pyro.plate("data", 2, dim=-1), pyro.plate("rows", 3, dim=-2):
+    ...         pyro.sample("x", dist.Delta(torch.zeros(3, 2), log_density=1.0))
+    >>> record = pyro.poutine.trace(model).get_trace()
+    >>> record.compute_log_prob()
+    >>> record.pack_tensors()
+    >>> plate_log_prob_sum(record, record.plate_to_symbol["data"])
+    tensor([3., 3.])
+    """
+    total = torch.zeros(())
+    for site in trace.nodes.values():
+        if site_is_sample(site) and not site_is_subsample(site):
+            log_prob = site["packed"]["log_prob"]
+            others = [i for i, x in enumerate(log_prob._pyro_dims) if x != plate_symbol]
+            total = total + (log_prob.sum(others) if others else log_prob)
+    return total

@@ -2,6 +2,7 @@
 
 from pyro.infer.autoguide.base import AutoGuide
 from pyro.infer.autoguide.continuous import AutoContinuous
+from pyro.infer.autoguide.discrete import AutoDiscreteParallel
 from pyro.infer.autoguide.effect import (
     AutoHierarchicalNormalMessenger,
     AutoMessenger,
@@ -36,6 +37,7 @@ __all__ = [
     "AutoContinuous",
     "AutoDelta",
     "AutoDiagonalNormal",
+    "AutoDiscreteParallel",
     "AutoGuide",
     "AutoGuideList",
     "AutoIAFNormal",

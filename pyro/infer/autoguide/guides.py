@@ -3,6 +3,7 @@
 from pyro.infer.autoguide.attributes import deep_getattr, deep_setattr
 from pyro.infer.autoguide.base import AutoGuide, prototype_hide_fn
 from pyro.infer.autoguide.continuous import AutoContinuous
+from pyro.infer.autoguide.discrete import AutoDiscreteParallel
 from pyro.infer.autoguide.flow import AutoIAFNormal, AutoNormalizingFlow
 from pyro.infer.autoguide.join import AutoCallable, AutoGuideList
 from pyro.infer.autoguide.laplace import AutoLaplaceApproximation
@@ -19,6 +20,7 @@ __all__ = [
     "AutoContinuous",
     "AutoDelta",
     "AutoDiagonalNormal",
+    "AutoDiscreteParallel",
     "AutoGuide",
     "AutoGuideList",
     "AutoIAFNormal",
