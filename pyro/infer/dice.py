@@ -117,7 +117,7 @@ def _score(score_function: Any) -> Tensor | float:
 
 def _sampled_weight(site: Site, log_prob: Tensor, symbol: str, count: int) -> Tensor:
     """The weight of each of several draws: ``q / r / count`` for draws from a density ``r``."""
-    proposal = proposal_log_prob(site, log_prob, symbol)
+    proposal = aligned(proposal_log_prob(site, log_prob, symbol), dims_of(log_prob))
     weight = log_prob - proposal - math.log(count)
     if is_identically_zero(site["packed"]["score_parts"].score_function):
         return weight
@@ -140,8 +140,9 @@ def proposal_log_prob(site: Site, log_prob: Tensor, symbol: str) -> Tensor:
     shared = [i for i, letter in enumerate(dims) if letter in letters]
     if infer.get("expand", False) or not shared:
         return log_prob
-    number = math.prod(log_prob.shape[i] for i in shared)
-    return torch_log.logsumexp(log_prob, shared, keepdim=True) - math.log(number)
+    number = math.prod([log_prob.shape[i] for i in shared])
+    mixture = torch_log.logsumexp(log_prob, shared) - math.log(number)
+    return named(mixture, "".join([letter for letter in dims if letter not in letters]))
 
 
 class _Conditional(NamedTuple):

@@ -58,10 +58,11 @@ def posterior_marginals(model_trace: Trace, guide_trace: Trace) -> dict[str, Any
     marginals = {}
     for symbol, site in factors.variables.items():
         message = messages.get(symbol)
-        if message is None:
-            logits = site["value"].new_zeros(1)
+        if message is None:  # its support is one value
+            logits = site["fn"].log_prob(site["value"]).new_zeros(1)
         else:
             logits = _own_marginal(message, symbol, factors)
+        logits = logits.expand([*_plate_shape(site), logits.shape[-1]])
         marginals[site["name"]] = _law_like(site, logits)
     return marginals
 
@@ -105,13 +106,18 @@ def _looked_up(site: Site, positions: Mapping[int, Tensor]) -> Tensor:
         value = value.reshape((1,) * (rank - value.dim()) + value.shape)
         shape = (1,) * (rank - event_dim - position.dim()) + position.shape + (1,) * event_dim
         value = value.take_along_dim(position.reshape(shape), axis)
-    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-    plates = [1] * max((-frame.dim for frame in frames), default=0)
-    for frame in frames:
-        plates[frame.dim] = frame.size
+    plates = _plate_shape(site)
     for _ in range(value.dim() - event_dim - len(plates)):
         value = value.squeeze(0)
     return value.expand([*plates, *value.shape[value.dim() - event_dim :]])
+
+
+def _plate_shape(site: Site) -> list[int]:
+    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
+    shape = [1] * max((-frame.dim for frame in frames), default=0)
+    for frame in frames:
+        shape[frame.dim] = frame.size
+    return shape
 
 
 def _own_marginal(message: Tensor, symbol: str, factors: ModelFactors) -> Tensor:

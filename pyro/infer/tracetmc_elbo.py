@@ -83,7 +83,7 @@ def _weight(site: Node) -> Tensor | None:
     if count is None:
         return None
     proposal = proposal_log_prob(site, log_prob, symbol)
-    return named(-proposal - math.log(count), dims_of(log_prob))
+    return named(-proposal - math.log(count), dims_of(proposal))
 
 
 def _score(site: Node, letters: set[str]) -> Tensor | None:
@@ -108,10 +108,7 @@ def _density_of_draws(site: Node, log_prob: Tensor, symbol: str, letters: set[st
     if infer.get("expand", False):
         return log_prob
     if infer.get("tmc", "diagonal") == "mixture":
-        mixture = proposal_log_prob(site, log_prob, symbol)
-        return named(
-            mixture.squeeze(), "".join(x for x in dims_of(log_prob) if x not in letters - {symbol})
-        )
+        return proposal_log_prob(site, log_prob, symbol)
     dims = dims_of(log_prob)
     for letter in dims:
         if letter in letters and letter != symbol:

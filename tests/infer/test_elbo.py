@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,11 +8,16 @@ import torch
 import pyro
 import pyro.distributions as dist
 from pyro import poutine
-from pyro.infer import ELBO, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO, TraceTMC_ELBO
 from pyro.infer.elbo import ELBOModule
 from tests.helpers import assert_close
 
-ALL_ELBOS = [Trace_ELBO, TraceMeanField_ELBO]
+ALL_ELBOS = [
+    Trace_ELBO,
+    TraceMeanField_ELBO,
+    partial(TraceEnum_ELBO, strict_enumeration_warning=False),
+    partial(TraceTMC_ELBO, strict_enumeration_warning=False),
+]
 
 
 def model(offset: Any = 0.0) -> None:

@@ -18,7 +18,9 @@ from pyro.infer import (
     RBFSteinKernel,
     SMCFilter,
     Trace_ELBO,
+    TraceEnum_ELBO,
     TraceMeanField_ELBO,
+    TraceTMC_ELBO,
     WeighedPredictive,
 )
 from pyro.infer.autoguide import (
@@ -109,6 +111,8 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "Trace_ELBO": lambda: Trace_ELBO(num_particles=2),
     "Trace_ELBO, vectorised": lambda: Trace_ELBO(num_particles=2, vectorize_particles=True),
     "TraceMeanField_ELBO": lambda: TraceMeanField_ELBO(num_particles=2),
+    "TraceEnum_ELBO": lambda: TraceEnum_ELBO(num_particles=2, strict_enumeration_warning=False),
+    "TraceTMC_ELBO": lambda: TraceTMC_ELBO(num_particles=2, strict_enumeration_warning=False),
 }
 EVERY_PAIR = pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
 EVERY_GUIDE = pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
@@ -313,3 +317,24 @@ DRIVERS = [
 @EVERY_PAIR
 def test_drivers(pair: Pair, driver: Any) -> None:
     assert_equalized_like_handwritten(pair.tied, pair.twin, driver)
+
+
+@pytest.mark.parametrize("where", ["another plate", "a forgotten step"])
+def test_an_enumerated_owner_is_not_shared_out_of_its_context(where: str) -> None:
+    """Its members would have no one value to take; the error names both sites."""
+    hints = {"enumerate": "parallel"}
+
+    def model() -> None:
+        if where == "another plate":
+            with pyro.plate("rows", 2, dim=-1):
+                pyro.sample("a", pyro.distributions.Bernoulli(0.3), infer=hints)
+            with pyro.plate("columns", 2, dim=-2):
+                pyro.sample("b", pyro.distributions.Bernoulli(0.3), infer=hints)
+            return
+        for t in pyro.markov(range(4)):
+            name = {0: "a", 3: "b"}.get(t, f"x_{t}")
+            pyro.sample(name, pyro.distributions.Bernoulli(0.3), infer=hints)
+
+    tied = pyro.poutine.equalize(model, ["a", "b"])
+    with pytest.raises(ValueError, match="(?s)'b'.*'a'"):
+        TraceEnum_ELBO(max_plate_nesting=2).loss(tied, lambda: None)

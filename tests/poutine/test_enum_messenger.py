@@ -498,7 +498,7 @@ def test_plates_where_enumeration_has_its_dims_are_refused() -> None:
         with pyro.plate("data", 2):
             draw("x", [0.5, 0.5])
 
-    with refused(ValueError, r"At site 'x': plate 'data' \(dim=-1\) .*available_dim=-2\)"):
+    with refused(ValueError, r"At site 'x': plate 'data' \(dim=-1\) .*first_available_dim=-2 to"):
         enumerated(inside)
 
     def outside() -> None:
