@@ -89,10 +89,9 @@ NOT_THERE_YET: dict[str, str] = {
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
     """,
     "infer": """
-        config_enumerate CSIS EnergyDistance HMC infer_discrete JitTrace_ELBO
-        JitTraceEnum_ELBO JitTraceGraph_ELBO JitTraceMeanField_ELBO MCMC NUTS
-        RandomWalkKernel RenyiELBO ReweightedWakeSleep Trace_MMD TraceEnum_ELBO
-        TraceGraph_ELBO TraceTailAdaptive_ELBO TraceTMC_ELBO
+        CSIS EnergyDistance HMC JitTrace_ELBO JitTraceEnum_ELBO JitTraceGraph_ELBO
+        JitTraceMeanField_ELBO MCMC NUTS RandomWalkKernel RenyiELBO ReweightedWakeSleep
+        Trace_MMD TraceGraph_ELBO TraceTailAdaptive_ELBO
     """,
 }
 

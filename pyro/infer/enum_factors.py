@@ -207,7 +207,8 @@ def unscaled_density(site: Site) -> Tensor:
     if site["mask"] is None or site["mask"] is True or enumerated_symbol(site) is None:
         return packed_density(site, "unscaled_log_prob")
     log_prob = site["fn"].log_prob(site["value"])
-    return pack(log_prob, site["infer"]["_dim_to_symbol"])
+    packed: Tensor = pack(log_prob, site["infer"]["_dim_to_symbol"])
+    return packed
 
 
 def check_context(site: Site, dims: str, owners: Mapping[str, Site]) -> frozenset[str]:
