@@ -95,10 +95,15 @@ FLOORS = {
         "pyro.infer.rao_blackwell",
         "pyro.infer.tracked_run",
         "pyro.infer.enum_posterior",
+        "pyro.infer.baselines",
+        "pyro.infer.dreams",
     ],
     "6b objectives": [
         "pyro.infer.elbo",
         "pyro.infer.*_elbo",
+        "pyro.infer.trace_mmd",
+        "pyro.infer.energy_distance",
+        "pyro.infer.rws",
     ],
     "6c drivers": [
         "pyro.infer.svi",

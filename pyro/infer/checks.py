@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
+
 from pyro._foundation.errors import site_error
 from pyro._foundation.warnings import warn_once
 from pyro.ops.masking import is_identically_zero
@@ -266,6 +268,26 @@ def check_fully_reparametrized(guide_site: Site) -> None:
         raise site_error(
             guide_site["name"],
             f"draws of {guide_site['fn']} cannot be differentiated",
+            "Use a law that has rsample, or an objective with score-function gradients such as "
+            "Trace_ELBO.",
+            NotImplementedError,
+        )
+
+
+def check_nothing_hidden(site: Site) -> None:
+    """Check that a draw does not hide from autograd what parameters it depends on.
+
+    :param site: a drawn site; without gradients there is nothing to check.
+    :raises NotImplementedError: where the law depends on parameters and its draws cannot be
+        differentiated.
+    """
+    law = site["fn"]
+    if getattr(law, "has_rsample", False) or not torch.is_grad_enabled():
+        return
+    if law.log_prob(site["value"].detach()).requires_grad:
+        raise site_error(
+            site["name"],
+            f"draws of {law} depend on parameters and cannot be differentiated",
             "Use a law that has rsample, or an objective with score-function gradients such as "
             "Trace_ELBO.",
             NotImplementedError,

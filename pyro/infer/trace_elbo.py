@@ -1,5 +1,6 @@
 """The evidence lower bound, estimated from runs of guide and model."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -8,12 +9,15 @@ from pyro._foundation.validation import is_validation_enabled
 from pyro.infer.checks import check_if_enumerated
 from pyro.infer.elbo import ELBO, Args, Kwargs, ParticleLoss, Program
 from pyro.infer.enum import get_importance_trace
-from pyro.infer.rao_blackwell import MultiFrameTensor
+from pyro.infer.rao_blackwell import MultiFrameTensor, Stack
 from pyro.ops.masking import is_identically_zero
 from pyro.poutine.sites import site_is_sample
 from pyro.poutine.trace_struct import Trace
 
 Node = dict[str, Any]
+
+
+Cost = tuple[Stack, torch.Tensor]
 
 
 class Term(NamedTuple):
@@ -67,10 +71,11 @@ class Trace_ELBO(ELBO):
 
     def _particle_loss(self, model_trace: Trace, guide_trace: Trace) -> ParticleLoss:
         gains, charges = self._terms(model_trace, guide_trace)
-        loss = _total(charges) - _total(gains)
-        if all(is_identically_zero(term.site["score_parts"].score_function) for term in charges):
+        loss = total_of(charges) - total_of(gains)
+        if all(is_pathwise(term) for term in charges):
             return ParticleLoss(loss, loss)
-        return ParticleLoss(loss, _surrogate_loss(gains, charges))
+        costs = MultiFrameTensor(*costs_of(gains, charges))
+        return ParticleLoss(loss, surrogate_loss(gains, charges, lambda term: costs))
 
 
 def sampled_terms(trace: Trace) -> list[Term]:
@@ -85,7 +90,19 @@ def sampled_terms(trace: Trace) -> list[Term]:
     ]
 
 
-def _total(terms: list[Term]) -> torch.Tensor:
+def is_pathwise(term: Term) -> bool:
+    """Tell whether the gradient of a guide's term needs no score function.
+
+    :param term: a term of the guide.
+    """
+    return is_identically_zero(term.site["score_parts"].score_function)
+
+
+def total_of(terms: list[Term]) -> torch.Tensor:
+    """Return the sum of terms.
+
+    :param terms: the terms; of none the sum is 0.
+    """
     if not terms:
         return torch.zeros(())
     total = terms[0].total
@@ -94,21 +111,42 @@ def _total(terms: list[Term]) -> torch.Tensor:
     return total
 
 
-def _surrogate_loss(gains: list[Term], charges: list[Term]) -> torch.Tensor:
-    """Return what to differentiate where some draws of the guide need the score function."""
-    costs = MultiFrameTensor(
+def costs_of(gains: list[Term], charges: list[Term]) -> list[Cost]:
+    """Return what each term adds to the loss, with the plates that it stands in.
+
+    :param gains: the terms that add to the bound.
+    :param charges: the terms that are taken from it.
+    """
+    return [
         *((term.site["cond_indep_stack"], term.value.detach()) for term in charges),
         *((term.site["cond_indep_stack"], -term.value.detach()) for term in gains),
-    )
-    surrogate = -_total(gains)
+    ]
+
+
+def surrogate_loss(
+    gains: list[Term],
+    charges: list[Term],
+    answers_for: Callable[[Term], MultiFrameTensor],
+    steady: Callable[[Term, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Return what to differentiate where some draws of the guide need the score function.
+
+    :param gains: the terms that add to the bound.
+    :param charges: the terms that are taken from it.
+    :param answers_for: the costs that the draw of a term may have influenced.
+    :param steady: takes a term and what its draw answers for, and returns that less a baseline.
+    """
+    surrogate = -total_of(gains)
     for term in charges:
         _, score_function, entropy_term = term.site["score_parts"]
         if is_identically_zero(score_function):
             surrogate = surrogate + term.total
             continue
-        cost = costs.sum_to(term.site["cond_indep_stack"])
+        cost = torch.as_tensor(answers_for(term).sum_to(term.site["cond_indep_stack"]))
         if term.is_analytic:  # an expectation over the draw does not depend on the draw
             cost = cost - term.value.detach()
+        if steady is not None:
+            cost = steady(term, cost)
         own = term.total if term.is_analytic else torch.as_tensor(entropy_term).sum()
         surrogate = surrogate + own + (score_function * cost).sum()
     return surrogate

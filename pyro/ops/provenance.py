@@ -7,6 +7,7 @@ Python numbers have none: what goes through ``x.item()`` or a comparison in an `
 """
 
 import copy
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ class ProvenanceTensor(Tensor):
         provenance = get_provenance((args, kwargs))
         for written in _written(func, args, kwargs):
             _remember_in_place(written, provenance)
+        if _reading.seen is not None and provenance and _is_reading(func):
+            _reading.seen.update(provenance)
         return track_provenance(result, provenance)
 
     def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
@@ -193,6 +196,54 @@ def plain_afterwards() -> Iterator[None]:
             tensor.__class__ = its_class
             vars(tensor).pop("_provenance", None)
         _changed.classes = outer
+
+
+@contextmanager
+def values_read(except_by: tuple[str, ...] = ()) -> Iterator[set[Any]]:
+    """Collect the provenance of tensors that a block turns into plain Python values.
+
+    What a program does after an ``if x > 0``, an ``x.item()`` or an ``int(x)`` may depend on ``x``
+    without any tensor to tell of it.
+
+    :param except_by: beginnings of the names of modules whose reading does not count.
+    :returns: a set that grows as values are read.
+
+    >>> x = ProvenanceTensor(torch.tensor(1.0), {"x"})
+    >>> with values_read() as seen:
+    ...     if x > 0:
+    ...         print(seen)
+    {'x'}
+    """
+    outer, outer_except = _reading.seen, _reading.except_by
+    _reading.seen, _reading.except_by = set(), except_by
+    try:
+        yield _reading.seen
+    finally:
+        _reading.seen, _reading.except_by = outer, outer_except
+
+
+class _Reading(threading.local):
+    """What plain Python values were computed from, while a thread wants to know."""
+
+    seen: set[Any] | None = None
+    except_by: tuple[str, ...] = ()
+
+
+_reading = _Reading()
+
+_READERS = {"item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__array__"}
+_READERS |= {f"__{kind}__" for kind in ("bool", "int", "float", "complex", "index", "contains")}
+_READERS |= {"__format__"}
+_OWN = (__name__, "torch._tensor", "torch.overrides", "torch.functional")
+
+
+def _is_reading(func: Any) -> bool:
+    if getattr(func, "__name__", "") not in _READERS:
+        return False
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _OWN:
+        frame = frame.f_back
+    return not str(frame.f_globals.get("__name__")).startswith(_reading.except_by or ("\0",))
 
 
 class _Changed(threading.local):
