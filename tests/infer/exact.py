@@ -13,12 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro.infer import ELBO
+import pyro
+from pyro.infer import ELBO, Trace_ELBO
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
+from tests.helpers import assert_close, trace_of
 
 Program = Callable[..., Any]
 Draw = Callable[[Any], Tensor]  # the site's law -> its value
+
+COIN = torch.tensor([0.0, 1.0], dtype=torch.double)
+
+
+def double(*values: Any) -> Any:
+    return torch.tensor(values[0] if len(values) == 1 else values, dtype=torch.double)
+
+
+def leaves(*names: Any) -> Any:
+    by_name = dict(pyro.get_param_store().named_parameters())
+    return [by_name[name] for name in names]
 
 
 class Drawing(Messenger):
@@ -109,3 +122,69 @@ def normal_outcomes(
 
             draws[name] = draw
         yield float(np.prod(weights[list(index)])), draws
+
+
+def assert_unbiased(
+    model: Any, guide: Any, names: Any, shapes: Any, elbo: Any = None, values: Any = COIN
+) -> None:
+    """Compares the estimator's exact mean with the gradient of the exactly summed objective."""
+    trace_of(guide)
+    params = leaves(*pyro.get_param_store())
+    supports = dict.fromkeys(names, values)
+
+    def run(fn: Any, outcome: Any) -> Any:
+        with Drawing({name: constant(x) for name, x in outcome.items()}):
+            trace = trace_of(fn)
+        trace.compute_log_prob()
+        return trace
+
+    log_q = log_density_of(guide, names)
+    expected = torch.zeros((), dtype=torch.double)
+    for outcome in finite_outcomes(supports, shapes):
+        bound = run(model, outcome).log_prob_sum() - run(guide, outcome).log_prob_sum()
+        expected = expected - log_q(outcome).exp() * bound
+    loss, grads = expected_gradient(
+        elbo or Trace_ELBO(), model, guide, weighted_outcomes(supports, shapes, log_q), params
+    )
+    assert_close(loss, expected)
+    assert_close(grads, list(torch.autograd.grad(expected, params)))
+
+
+def log_density_of(guide: Program, names: Sequence[str]) -> Callable[[dict[str, Tensor]], Tensor]:
+    """The log density of a guide's sites, as a function of their values."""
+
+    def log_q(outcome: dict[str, Tensor]) -> Tensor:
+        with Drawing({name: constant(x) for name, x in outcome.items()}):
+            record = trace_of(guide)
+        record.compute_log_prob()
+        return torch.as_tensor(sum(record.nodes[name]["unscaled_log_prob"].sum() for name in names))
+
+    return log_q
+
+
+def variance_of_gradient(
+    make: Callable[[], ELBO],
+    model: Program,
+    guide: Program,
+    supports: Mapping[str, Tensor],
+    shapes: Mapping[str, Sequence[int]],
+    params: Sequence[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The exact mean of a gradient estimate and its variance, over all outcomes.
+
+    :param make: makes the objective anew for each outcome, so that none knows of another.
+    """
+    first, second = torch.zeros(()), torch.zeros(())
+    log_q = log_density_of(guide, list(supports))
+    for weight, draws in weighted_outcomes(supports, shapes, log_q):
+        with Drawing(draws):
+            loss = make().differentiable_loss(model, guide)
+        found = torch.autograd.grad(loss, list(params), allow_unused=True)
+        flat = torch.cat(
+            [
+                (torch.zeros_like(p) if g is None else g).flatten()
+                for p, g in zip(params, found, strict=True)
+            ]
+        )
+        first, second = first + weight * flat, second + weight * flat**2
+    return first, second - first**2

@@ -13,30 +13,22 @@ from pyro.distributions import constraints
 from pyro.infer import Trace_ELBO
 from tests.helpers import assert_close, assert_mean, trace_of
 from tests.infer.exact import (
+    COIN,
     Drawing,
+    assert_unbiased,
     constant,
+    double,
     expected_gradient,
-    finite_outcomes,
+    leaves,
     normal_outcomes,
     weighted_outcomes,
 )
-
-COIN = tensor([0.0, 1.0], dtype=torch.double)
 
 
 class ScoreNormal(dist.Normal):
     """A normal whose draws cannot be differentiated."""
 
     has_rsample = False
-
-
-def double(*values: Any) -> Any:
-    return tensor(values[0] if len(values) == 1 else values, dtype=torch.double)
-
-
-def leaves(*names: Any) -> Any:
-    by_name = dict(pyro.get_param_store().named_parameters())
-    return [by_name[name] for name in names]
 
 
 # A chain z1 -> z2 -> x of unit normals with an independent normal guide: all in closed form.
@@ -99,35 +91,6 @@ def test_a_draw_that_feeds_later_ones_in_the_guide_is_unbiased() -> None:
         pyro.sample("z2", dist.Bernoulli(p[1] + (p[2] - p[1]) * z1))
 
     assert_unbiased(model, guide, ["z1", "z2"], {})
-
-
-def assert_unbiased(
-    model: Any, guide: Any, names: Any, shapes: Any, elbo: Any = None, values: Any = COIN
-) -> None:
-    """Compares the estimator's exact mean with the gradient of the exactly summed objective."""
-    trace_of(guide)
-    params = leaves(*pyro.get_param_store())
-    supports = dict.fromkeys(names, values)
-
-    def run(fn: Any, outcome: Any) -> Any:
-        with Drawing({name: constant(x) for name, x in outcome.items()}):
-            trace = trace_of(fn)
-        trace.compute_log_prob()
-        return trace
-
-    def log_q(outcome: Any) -> Any:
-        guide_trace = run(guide, outcome)
-        return sum(guide_trace.nodes[name]["unscaled_log_prob"].sum() for name in names)
-
-    expected = torch.zeros((), dtype=torch.double)
-    for outcome in finite_outcomes(supports, shapes):
-        bound = run(model, outcome).log_prob_sum() - run(guide, outcome).log_prob_sum()
-        expected = expected - log_q(outcome).exp() * bound
-    loss, grads = expected_gradient(
-        elbo or Trace_ELBO(), model, guide, weighted_outcomes(supports, shapes, log_q), params
-    )
-    assert_close(loss, expected)
-    assert_close(grads, list(torch.autograd.grad(expected, params)))
 
 
 DATA = double(0.5, -1.0, 2.0)
