@@ -42,7 +42,7 @@ class Drawing(Messenger):
         self.draws = draws
 
     def _pyro_sample(self, msg: Message) -> None:
-        if msg["name"] in self.draws and not msg["done"]:
+        if msg["name"] in self.draws and not msg["done"] and not msg["is_observed"]:
             msg["value"] = self.draws[msg["name"]](msg["fn"])
             msg["done"] = True
 
