@@ -58,8 +58,8 @@ class TrackNonReparam(Messenger):
     frozenset({'z'})
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._reading = ExitStack()
         self._read: set[Any] = set()
 

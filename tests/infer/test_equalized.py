@@ -13,13 +13,19 @@ from pyro.distributions import transforms
 from pyro.infer import (
     SVGD,
     SVI,
+    EnergyDistance,
     Importance,
     Predictive,
     RBFSteinKernel,
+    RenyiELBO,
+    ReweightedWakeSleep,
     SMCFilter,
     Trace_ELBO,
+    Trace_MMD,
     TraceEnum_ELBO,
+    TraceGraph_ELBO,
     TraceMeanField_ELBO,
+    TraceTailAdaptive_ELBO,
     TraceTMC_ELBO,
     WeighedPredictive,
 )
@@ -42,6 +48,7 @@ from pyro.infer.autoguide import (
     AutoStructured,
 )
 from pyro.infer.importance import vectorized_importance_weights
+from pyro.infer.numerics import torch_backward
 from pyro.infer.resampler import Resampler
 from pyro.optim import SGD, Adam
 from pyro.poutine.equalized import equalized_sites
@@ -91,6 +98,10 @@ def latents_of(model: Program) -> Any:
     )
 
 
+def rbf(x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+    return torch.exp(-((x.unsqueeze(1) - (x if y is None else y)) ** 2).sum(-1) / 2)
+
+
 GUIDES: dict[str, Callable[[Program], AutoGuide]] = {
     "AutoDelta": AutoDelta,
     "AutoNormal": AutoNormal,
@@ -113,6 +124,12 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "TraceMeanField_ELBO": lambda: TraceMeanField_ELBO(num_particles=2),
     "TraceEnum_ELBO": lambda: TraceEnum_ELBO(num_particles=2, strict_enumeration_warning=False),
     "TraceTMC_ELBO": lambda: TraceTMC_ELBO(num_particles=2, strict_enumeration_warning=False),
+    "TraceGraph_ELBO": lambda: TraceGraph_ELBO(num_particles=2),
+    "RenyiELBO": lambda: RenyiELBO(alpha=0.5, num_particles=2),
+    "TraceTailAdaptive_ELBO": lambda: TraceTailAdaptive_ELBO(3, vectorize_particles=True),
+    "Trace_MMD": lambda: Trace_MMD(rbf, num_particles=3),
+    "EnergyDistance": lambda: EnergyDistance(prior_scale=0.5),
+    "ReweightedWakeSleep": lambda: ReweightedWakeSleep(num_particles=2),
 }
 EVERY_PAIR = pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
 EVERY_GUIDE = pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
@@ -144,10 +161,11 @@ def loss_and_gradients(make: Any, objective: Any) -> Callable[[Program], Any]:
     def ask(model: Program) -> dict[str, Any]:
         guide = make(model)
         guide()
-        loss = objective().differentiable_loss(model, guide)
-        loss.backward()
+        loss_of = objective()
+        loss = getattr(loss_of, "differentiable_loss", loss_of)(model, guide)
+        torch_backward(loss)  # wake-sleep learns nothing of a point
         store = dict(pyro.get_param_store().named_parameters())
-        gradients = {name: parameter.grad for name, parameter in store.items()}
+        gradients = {n: p.grad for n, p in store.items() if p.grad is not None}
         return {"loss": loss, "gradients": gradients}
 
     return ask
