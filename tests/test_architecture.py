@@ -110,6 +110,7 @@ FLOORS = {
         "pyro.infer.importance",
         "pyro.infer.resampler",
         "pyro.infer.smcfilter",
+        "pyro.infer.csis",
         "pyro.infer.discrete",
         "pyro.infer.predictive",
         "pyro.infer.dependencies",

@@ -2,6 +2,7 @@
 
 from pyro._foundation.validation import enable_validation, is_validation_enabled
 from pyro.infer.abstract_infer import EmpiricalMarginal, TracePosterior, TracePredictive
+from pyro.infer.csis import CSIS
 from pyro.infer.discrete import infer_discrete
 from pyro.infer.elbo import ELBO
 from pyro.infer.energy_distance import EnergyDistance
@@ -22,6 +23,7 @@ from pyro.infer.tracegraph_elbo import TraceGraph_ELBO
 from pyro.infer.tracetmc_elbo import TraceTMC_ELBO
 
 __all__ = [
+    "CSIS",
     "ELBO",
     "EmpiricalMarginal",
     "EnergyDistance",

@@ -46,9 +46,7 @@ def recount(
     :param dreamt: the run of the model.
     :param args: arguments of both.
     :param kwargs: keyword arguments of both.
-    :raises TypeError: where the guide takes no ``observations``.
     """
-    check_takes_observations(guide)
     observations = {
         name: site["value"]
         for name, site in dreamt.nodes.items()

@@ -7,17 +7,16 @@ import torch
 
 from pyro.infer.checks import check_nothing_hidden, refuse_outer_ties
 from pyro.infer.elbo import PARTICLE_PLATE, Program
-from pyro.infer.joint_elbo import sum_but_one
+from pyro.infer.log_weights import particle_log_prob
 from pyro.infer.plates import guess_max_plate_nesting, inside_plate
 from pyro.poutine.handlers import replay, trace
-from pyro.poutine.log_density import score_site
 from pyro.poutine.runtime import Message
 from pyro.poutine.sites import (
+    Site,
     site_is_deterministic,
     site_is_equalized,
     site_is_latent,
 )
-from pyro.poutine.trace_struct import Trace
 from pyro.poutine.uncondition_messenger import UnconditionMessenger
 
 
@@ -103,7 +102,8 @@ class EnergyDistance:
                 check_nothing_hidden(guide_trace.nodes.get(name, site))
         loss = self._energy(forecast)
         if self.prior_scale > 0:
-            loss = loss - self.prior_scale * self._log_prior(model_trace, dim)
+            log_prior = particle_log_prob(model_trace, self.num_particles, -1 - dim, _is_prior)
+            loss = loss - self.prior_scale * log_prior.mean()
         return loss
 
     def loss(self, *args: Any, **kwargs: Any) -> float:
@@ -129,12 +129,9 @@ class EnergyDistance:
         to_data, apart = draws - data, draws[first] - draws[second]
         return _distance(to_data, self.beta).mean() - 0.5 * _distance(apart, self.beta).mean()
 
-    def _log_prior(self, model_trace: Trace, dim: int) -> torch.Tensor:
-        total = torch.zeros(self.num_particles)
-        for site in model_trace.nodes.values():
-            if site_is_latent(site) and not (site["infer"] or {}).get("was_observed"):
-                total = total + sum_but_one(score_site(site), dim)
-        return total.mean()
+
+def _is_prior(name: str, site: Site) -> bool:
+    return site_is_latent(site) and not (site["infer"] or {}).get("was_observed")
 
 
 class _Forecast(UnconditionMessenger):

@@ -7,8 +7,9 @@ import torch
 
 from pyro.infer.elbo import Args, Kwargs, ParticleLoss, Program
 from pyro.infer.nonfinite import warn_of_nan_loss
-from pyro.infer.numerics import torch_item, torch_sum
+from pyro.infer.numerics import torch_item
 from pyro.infer.trace_elbo import Trace_ELBO
+from pyro.ops.shapes import sum_rightmost
 from pyro.poutine.sites import site_is_sample
 from pyro.poutine.trace_struct import Trace
 
@@ -61,21 +62,5 @@ class JointELBO(Trace_ELBO):
         if not self._batches_particles:
             return torch.stack([sum((x.sum() for x in each), torch.zeros(())) for each in terms])
         (of_all,) = terms
-        dim, size = -int(self.max_plate_nesting), self.num_particles
-        totals = (sum_but_one(x, dim).expand(size) for x in of_all)
-        return sum(totals, torch.zeros(size))
-
-
-def sum_but_one(value: torch.Tensor, dim: int) -> torch.Tensor:
-    """Sum out all dimensions but one.
-
-    :param value: a tensor.
-    :param dim: the dimension to keep, counted from the right; a tensor that lacks it has size 1
-        there.
-
-    >>> sum_but_one(torch.ones(2, 3), -2), sum_but_one(torch.ones(3), -2)
-    (tensor([3., 3.]), tensor([3.]))
-    """
-    if value.dim() < -dim:
-        return value.sum().reshape(1)
-    return torch_sum(value, [d for d in range(-value.dim(), 0) if d != dim])
+        depth, count = int(self.max_plate_nesting) - 1, self.num_particles
+        return sum((sum_rightmost(x, depth) for x in of_all), torch.zeros(count))

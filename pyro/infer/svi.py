@@ -20,7 +20,7 @@ from pyro.poutine.trace_struct import Trace
 Loss = Callable[..., Any]
 
 
-class _ParamsRead(Messenger):
+class ParamsRead(Messenger):
     """Collects the unconstrained leaf of every parameter that is read inside."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class SVI(TracePosterior):
             as before the step.
         """
         refuse_outer_ties()
-        read = _ParamsRead()
+        read = ParamsRead()
         try:
             with read:
                 loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
