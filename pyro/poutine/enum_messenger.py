@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pyro._foundation.errors import site_error
 from pyro._foundation.threads import PerThread
-from pyro.poutine.enum_dims import EnumDims
+from pyro.poutine.enum_dims import EnumDims, MarkovScope
 from pyro.poutine.enumerated import enumerate_site, place_values
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -29,6 +29,7 @@ _latest = _Latest()
 class _Put(NamedTuple):
     """What was put into a message that is under way."""
 
+    scope: MarkovScope  # that it is in, as the handlers inside say; what stands outside is no step
     upstream: Mapping[int, int]  # the sites that it may depend on
     ids: Mapping[int, int]  # the same, and the site itself
     value: Any = None
@@ -121,11 +122,12 @@ class EnumMessenger(Messenger):
             return
         run = self._run
         infer = msg["infer"] = {**(msg["infer"] or {})}
-        upstream = run.dims.visible(infer.get("_markov_scope") or {})
+        scope = infer.get("_markov_scope") or {}
+        upstream = run.dims.visible(scope)
         if "_dim_to_id" in infer:  # it is replayed from a run that was enumerated
             upstream = {**upstream, **infer["_dim_to_id"]}
         infer["_dim_to_id"] = upstream
-        put = _Put(upstream, upstream)
+        put = _Put(scope, upstream, upstream)
         if infer.get("enumerate") is not None and _is_free(msg):
             put = self._enumerate(msg, infer, put)
         run.under_way[id(msg)] = put
@@ -140,7 +142,7 @@ class EnumMessenger(Messenger):
         _refuse_plates(msg, dims.first)
         _refuse_forgotten(msg, "law", fn.batch_shape, dims.first, put.upstream)
         values = enumerate_site(msg)
-        dim, id_ = dims.claim(infer.get("_markov_scope") or {})
+        dim, id_ = dims.claim(put.scope)
         if fn.event_dim - dim > _MAX_DIMS:
             raise site_error(
                 msg["name"],
@@ -151,7 +153,7 @@ class EnumMessenger(Messenger):
         msg["done"] = True
         ids = {**put.upstream, dim: id_}
         infer.update(_enumerate_dim=dim, _dim_to_id=ids)
-        return _Put(put.upstream, ids, value)
+        return put._replace(ids=ids, value=value)
 
     def _pyro_post_sample(self, msg: Message) -> None:
         run = self._run
@@ -170,12 +172,11 @@ class EnumMessenger(Messenger):
         if site_is_observed(msg):
             infer.pop("_enumerate_dim", None)
         ids = run.ids[msg["name"]] = infer["_dim_to_id"]
-        scope = infer.get("_markov_scope") or {}
         dim = infer.get("_enumerate_dim")
         if dim is not None:
-            run.dims.hold(dim, ids[dim], scope)
+            run.dims.hold(dim, ids[dim], put.scope)
         for dim in self._checked(msg, ids):
-            run.dims.hold(dim, ids[dim], scope)
+            run.dims.hold(dim, ids[dim], put.scope)
 
     def _checked(self, msg: Message, ids: Mapping[int, int]) -> list[int]:
         """Check a site's shapes, and return the dimensions along which its value varies."""

@@ -1,6 +1,7 @@
 """``escape``: leave a run at a site."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from pyro.poutine.messenger import Messenger
@@ -11,8 +12,8 @@ from pyro.poutine.sites import site_is_subsample
 class EscapeMessenger(Messenger):
     """Leave the run at the first site that a function picks, before it has a value.
 
-    The run ends with a :class:`~pyro.poutine.runtime.NonlocalExit` that holds the site; handlers
-    outside of this one do not see the site.
+    The run ends with a :class:`~pyro.poutine.runtime.NonlocalExit` that holds the site as it came
+    here; handlers outside of this one do not see the site.
 
     :param escape_fn: tells of a sample message whether to leave there; it may read all of it.
     :raises TypeError: where it cannot be called.
@@ -39,10 +40,10 @@ class EscapeMessenger(Messenger):
 
     def _pyro_sample(self, msg: Message) -> None:
         if not site_is_subsample(msg) and self.escape_fn(msg):
+            msg["continuation"] = partial(_leave, site=msg.copy())
             msg["done"] = True
             msg["stop"] = True
-            msg["continuation"] = _leave
 
 
-def _leave(msg: Message) -> NoReturn:
-    raise NonlocalExit(msg)
+def _leave(msg: Message, site: Message) -> NoReturn:
+    raise NonlocalExit(site)

@@ -17,7 +17,7 @@ Site = Mapping[str, Any]
 
 
 def all_escape(trace: Trace, msg: Site) -> bool:
-    """Tell whether a site is drawn and has no value in a partial run.
+    """Tell whether a site is drawn and has no value in a partial run, nor from a handler inside.
 
     :param trace: the partial run.
     :param msg: the site.
@@ -27,7 +27,7 @@ def all_escape(trace: Trace, msg: Site) -> bool:
     >>> all_escape(Trace(), site)
     True
     """
-    return site_is_latent(msg) and msg["name"] not in trace
+    return site_is_latent(msg) and not msg.get("done") and msg["name"] not in trace
 
 
 def discrete_escape(trace: Trace, msg: Site) -> bool:

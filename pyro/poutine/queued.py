@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
+from pyro._foundation.errors import site_error
 from pyro.poutine.escape_messenger import EscapeMessenger
 from pyro.poutine.executions import discrete_escape, enum_extend
 from pyro.poutine.messenger import HandledCallable, Messenger
 from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import NonlocalExit
+from pyro.poutine.sites import site_is_observed, site_is_sample
 from pyro.poutine.trace_messenger import TraceMessenger
 from pyro.poutine.trace_struct import Trace
 
@@ -45,7 +47,8 @@ class QueueMessenger(Messenger):
     :param num_samples: passed on to ``extend_fn``.
     :raises TypeError: at construction, for what is no queue; where it is entered as a context, for
         a block cannot run more than once.
-    :raises ValueError: where the queue is empty, or no run came to an end in ``max_tries``.
+    :raises ValueError: where the queue is empty, or no run came to an end in ``max_tries``; that
+        names the site, where a handler outside gives it another value than its partial run.
 
     >>> from queue import LifoQueue
     >>> import pyro, pyro.distributions as dist, pyro.poutine as poutine
@@ -116,20 +119,43 @@ class QueuedCallable(HandledCallable):
             escape = EscapeMessenger(partial(options.escape_fn, begun))
             try:
                 with record, ReplayMessenger(trace=begun), escape:
-                    return self.fn(*args, **kwargs)
+                    result = self.fn(*args, **kwargs)
+                _refuse_overruled(begun, record.trace)
+                return result
             except NonlocalExit as left:
                 left.reset_stack()
                 site, partial_run = left.site, record.get_trace()
-            for extended in options.extend_fn(
-                partial_run, _as_it_was(site), num_samples=options.num_samples
-            ):
-                options.queue.put(extended)
+            _refuse_overruled(begun, partial_run)
+            partial_run.nodes.update(begun.nodes)
+            number = options.num_samples
+            for extended in options.extend_fn(partial_run, site, num_samples=number):
+                options.queue.put(_drawn(extended))
         raise ValueError(
             f"queue() came to no end within max_tries={options.max_tries} partial runs. Does the "
             "model end? If so, raise max_tries."
         )
 
 
-def _as_it_was(site: Any) -> dict[str, Any]:
-    """The message before it was stopped; a site that goes into a trace must not stop there."""
-    return {**site, "done": False, "stop": False, "continuation": None}
+def _drawn(run: Trace) -> Trace:
+    """Leave out what has its value from the model's data or from handlers outside, as it will."""
+    drawn = run.copy()
+    for name, site in run.nodes.items():
+        if site_is_observed(site):
+            drawn.remove_node(name)
+    return drawn
+
+
+def _refuse_overruled(begun: Trace, run: Trace) -> None:
+    """Refuse handlers outside that give a site of a partial run another value: all runs are one."""
+    for name, given in begun.nodes.items():
+        site = run.nodes.get(name, given)
+        hints = site.get("infer") or {}
+        if not site_is_sample(site) or hints.get("_intervened") or hints.get("was_observed"):
+            continue
+        if site_is_observed(site) or site["value"] is not given["value"]:
+            raise site_error(
+                name,
+                "queue() runs the model with each of its values, but a handler outside gives it "
+                "another one",
+                "Put that handler inside of queue(): poutine.queue(poutine.condition(model, ...)).",
+            )

@@ -1,5 +1,6 @@
 """``replay``: run a model with the values of another run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyro._foundation.errors import site_error
@@ -53,16 +54,20 @@ class ReplayMessenger(Messenger):
                 _ReplayError,
             )
         msg["value"] = recorded["value"]
-        own = msg["infer"] or {}
-        infer = msg["infer"] = {**own, **(recorded["infer"] or {})}
-        if "_markov_scope" in infer:  # where a site stands in its run is not for a record to say
-            infer["_markov_scope"] = own.get("_markov_scope") or {}
+        msg["infer"] = _hints(msg["infer"] or {}, recorded["infer"] or {})
         msg["done"] = True
 
     def _pyro_param(self, msg: Message) -> None:
         if self.params is not None and msg["name"] in self.params:
             msg["value"] = self.params[msg["name"]]
             msg["done"] = True
+
+
+def _hints(own: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the recorded hints, but for the steps of a Markov context: this run has its own."""
+    hints = {**own, **recorded}
+    hints.pop("_markov_scope", None)
+    return hints | {"_markov_scope": own["_markov_scope"]} if "_markov_scope" in own else hints
 
 
 class _ReplayError(ValueError, RuntimeError):
