@@ -126,7 +126,8 @@ class QueuedCallable(HandledCallable):
                 left.reset_stack()
                 site, partial_run = left.site, record.get_trace()
             _refuse_overruled(begun, partial_run)
-            partial_run.nodes.update(begun.nodes)
+            again = partial_run.nodes.keys() & begun.nodes.keys()
+            partial_run.nodes.update({name: begun.nodes[name] for name in again})
             number = options.num_samples
             for extended in options.extend_fn(partial_run, site, num_samples=number):
                 options.queue.put(_drawn(extended))
