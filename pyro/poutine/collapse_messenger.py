@@ -122,10 +122,7 @@ class CollapseMessenger(TraceMessenger):
     def _pyro_sample(self, msg: Message) -> None:
         if site_is_subsample(msg) or site_is_factor(msg) or site_is_deterministic(msg):
             return  # constants, which may as well be seen outside
-        if msg["mask"] is not None and msg["mask"] is not True:
-            raise site_error(
-                msg["name"], "it is masked and cannot be collapsed", "Leave it out of collapse()."
-            )
+        _refuse_beyond_sums(msg)
         sites, funsor = self._sites, _funsor()
         frames = [frame for frame in msg["cond_indep_stack"] if frame.vectorized]
         plates = {**sites.outside, **{frame.dim: frame.name for frame in frames}}
@@ -161,6 +158,17 @@ class CollapseMessenger(TraceMessenger):
             result, name_to_dim={name: dim for dim, name in sites.outside.items()}
         )
         return log_factor
+
+
+def _refuse_beyond_sums(msg: Message) -> None:
+    """Refuse what other handlers inside made of a site, where a sum has no place for it."""
+    if msg["mask"] is not None and msg["mask"] is not True:
+        fact, remedy = "it is masked", "Leave it out of collapse()."
+    elif msg["infer"] and msg["infer"].get("_enumerate_dim") is not None:
+        fact, remedy = "it is enumerated", "Put enum() outside of collapse()."
+    else:
+        return
+    raise site_error(msg["name"], f"{fact} and cannot be collapsed", remedy)
 
 
 class _Sites(PerThread):

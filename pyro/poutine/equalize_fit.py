@@ -85,7 +85,7 @@ def shared_value(msg: Any, owner: Owner) -> Any:
     _refuse_other_law_shape(msg, owner)
     fn, value = msg["fn"], owner.value
     if not isinstance(value, torch.Tensor):
-        value = torch.as_tensor(value)
+        value = _as_tensor(msg, owner, value)
     if value.shape == fn.batch_shape + fn.event_shape:
         return value
     try:
@@ -99,6 +99,15 @@ def shared_value(msg: Any, owner: Owner) -> Any:
             "Give the owner a value of the shape of its own law.",
         ) from None
     return value.expand(*batch, *fn.event_shape)
+
+
+def _as_tensor(msg: Any, owner: Owner, value: Any) -> torch.Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        fact = f"the shared value is a {type(value).__name__}, which is no tensor"
+        remedy = "Tie sites whose values are tensors; under collapse() they are free variables."
+        raise _refusal(msg, owner, fact, remedy) from error
 
 
 def oddities(msg: Any, owner: Owner, value: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ import pyro.poutine as poutine
 from pyro.infer.reparam.reparam import Reparam
 from pyro.poutine.indep_messenger import IndepMessenger
 from tests.helpers import assert_close
+from tests.poutine import fake_funsor
 from tests.poutine.models import leaves_no_trace
 
 Law = Callable[[str, str], None]
@@ -68,7 +69,7 @@ class Decentre(Reparam):
         return {"fn": law, "value": value, "is_observed": True}
 
 
-def record(values: Mapping[str, float], hints: Any = None) -> poutine.Trace:
+def record(values: Mapping[str, float], **hints: Any) -> poutine.Trace:
     def draw() -> None:
         for name, value in values.items():
             pyro.sample(name, dist.Delta(torch.tensor(value)), infer=hints)
@@ -125,7 +126,7 @@ OPTIONS: dict[str, Callable[[frozenset[str]], dict[str, Any]]] = {
     "queue": lambda names: {"queue": fresh_runs(), "max_tries": 9},
     "reparam": lambda names: {"config": _only({"a": Decentre(), "slope": Decentre()}, names)},
     "replay": lambda names: {
-        "trace": record(_only(RECORDED, names | {"a_unit"})),
+        "trace": record(_only(RECORDED, names | {"a_unit"}), recorded=True),
         "params": _only({"slope": torch.tensor(4.0)}, names),
     },
     "scale": lambda names: {"scale": 0.5},
@@ -142,7 +143,10 @@ OTHERS: dict[str, dict[str, Any]] = {
     "infer_config": {"config_fn": lambda site: {"found": "something else"}},
     "lift": {"prior": {"slope": dist.Delta(torch.tensor(7.0))}},
     "mask": {"mask": torch.tensor([True, True, False])},
-    "replay": {"trace": record({"a": 3.0, "k": 0.0}), "params": {"slope": torch.tensor(9.0)}},
+    "replay": {
+        "trace": record({"a": 3.0, "k": 0.0}, recorded=True),
+        "params": {"slope": torch.tensor(9.0)},
+    },
     "scale": {"scale": 0.25},
     "substitute": {"data": {"slope": torch.tensor(5.0)}},
 }
@@ -384,6 +388,11 @@ def refuses(text: str, fn: Callable[..., Any] = model) -> Law:
     return law
 
 
+def density_of(runs: list[Run]) -> Tensor:
+    """The sum over all runs."""
+    return torch.stack([torch.as_tensor(run.trace.log_prob_sum()) for run in runs]).exp().sum()
+
+
 def _queued_coins(outer: str, inner: str, options: Any) -> list[Run]:
     handled: Any = coins
     for name in (inner, outer):
@@ -398,7 +407,7 @@ def totals(total: float, runs: int, **options: Any) -> Law:
     def law(outer: str, inner: str) -> None:
         found = _queued_coins(outer, inner, options)
         assert len(found) == runs
-        assert_close(sum(run.trace.log_prob_sum().exp() for run in found), total)
+        assert_close(density_of(found), total)
 
     return law
 
@@ -419,3 +428,44 @@ def both_masks(outer: str, inner: str) -> None:
     assert [run.sites["w"]["mask"] for run in _with_others(outer, inner)[0]] == [
         [True, False, False]
     ]
+
+
+def collapses(total: float, *sites: str, runs: int = 1, **options: Any) -> Law:
+    """The evidence of the switch, with funsor's sums, and the sites that are left to see."""
+
+    def law(outer: str, inner: str) -> None:
+        found = runs_of(_collapsed(outer, inner, options), "queue" in (outer, inner))
+        assert len(found) == runs
+        assert_close(density_of(found), total)
+        assert {name for run in found for name in run.sites} == {"rate", *sites}
+
+    return law
+
+
+def refuses_to_collapse(text: str, **options: Any) -> Law:
+    def law(outer: str, inner: str) -> None:
+        with pytest.raises(ValueError, match=text):
+            runs_of(_collapsed(outer, inner, options))
+
+    return law
+
+
+def _collapsed(outer: str, inner: str, options: Any) -> Any:
+    handled: Any = _switch
+    for name in (inner, outer):
+        given = OPTIONS["queue"](NAMES) if name == "queue" else options
+        handled = getattr(poutine, name)(handled, **({} if name == "collapse" else given))
+    return handled
+
+
+def _switch() -> None:
+    """A coin that another one follows, whose law is a table while the coin is a free variable."""
+    pyro.param("rate", torch.tensor(1.0))
+    z = pyro.sample("z", dist.Bernoulli(0.3), infer=PARALLEL)
+    pyro.sample("v", dist.Bernoulli(0.6))
+    chosen = torch.tensor([0.2, 0.9])
+    if isinstance(z, Tensor):
+        chosen = chosen[z.long()]
+    else:
+        chosen = fake_funsor.Tensor(chosen)[z]
+    pyro.sample("x", dist.Bernoulli(chosen), obs=torch.tensor(1.0))

@@ -4,19 +4,21 @@
 that checks it. A newly registered handler needs its options there and its pairs here.
 """
 
+from collections.abc import Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-import pyro
 import pyro.distributions as dist
 import pyro.poutine as poutine
-from pyro.poutine import handlers
-from tests.helpers import assert_close, trace_of
+from pyro.poutine import handlers, runtime
+from pyro.poutine.trace_messenger import TraceMessenger
+from tests.helpers import assert_close
 from tests.poutine import fake_funsor
 from tests.poutine import pair_laws as laws
-from tests.poutine.enumeration import PARALLEL, brute_force, enumerated, log_evidence
+from tests.poutine.enumeration import log_evidence
 from tests.poutine.pair_laws import EVIDENCE, Law, commute, refuses, shows, totals
 
 
@@ -130,7 +132,7 @@ def inner_queue_drives(outer: str, inner: str) -> None:
     inside = laws.wrap("queue", laws.coins)
     found = laws.runs_of(poutine.queue(inside, queue=laws.EmptyRuns()), many=True)
     assert len(found) == 4
-    assert_close(sum(run.trace.log_prob_sum().exp() for run in found), EVIDENCE)
+    assert_close(laws.density_of(found), EVIDENCE)
 
 
 pair("queue", "queue", "the inner one chooses, and leaves nothing to choose", inner_queue_drives)
@@ -138,6 +140,7 @@ pair("queue", "queue", "the inner one chooses, and leaves nothing to choose", in
 # Pairs that mean something of their own.
 
 MET = {"is_observed": True, "value": 0.5}
+BOTH_MET = {"k": {"value": 1.0, "is_observed": True}, "a_unit": None}
 pair(
     *("condition", "uncondition", "data of the model are drawn, those from outside are data"),
     shows({"a": MET, "y": {"is_observed": False, "was_observed": True}}, a=0.5),
@@ -150,11 +153,19 @@ pair(
 )
 pair(
     *("condition", "replay", "evidence overrules a record, whose hints stay"),
-    shows({"a": MET, "k": {"value": 1.0, "is_observed": True}, "a_unit": None}, a=0.5, slope=4.0),
+    shows(
+        {"a": {**MET, "recorded": True}, "k": {"value": 1.0, "is_observed": True}, "a_unit": None},
+        a=0.5,
+        slope=4.0,
+    ),
 )
 pair(
     *("replay", "condition", "evidence is not replayed"),
-    shows({"a": MET, "k": {"value": 1.0, "is_observed": True}, "a_unit": None}, a=0.5, slope=4.0),
+    shows(
+        {"a": {**MET, "recorded": None}, "k": {"value": 1.0, "is_observed": True}, "a_unit": None},
+        a=0.5,
+        slope=4.0,
+    ),
 )
 pair(
     *("condition", "reparam", "evidence for what others determine has density 0: put it inside"),
@@ -318,8 +329,194 @@ pair(
     ),
 )
 
+# Around collapse and inside of it: P(x = 1) = P(z = 1) * 0.9 + P(z = 0) * 0.2.
+
+X = 0.3 * 0.9 + 0.7 * 0.2
+Z_IS_1 = {"z": torch.tensor(1.0)}
+HALF_DRAWN = {"rate": dist.Bernoulli(torch.tensor(0.5, dtype=torch.double))}
+for name, options, does in (
+    ("broadcast", {}, "there are no plates to expand to"),
+    ("infer_config", {"config_fn": lambda site: {"hint": 1}}, "hints change no sum"),
+    ("markov", {}, "a step changes no sum"),
+    ("seed", {"rng_seed": 3}, "nothing is drawn"),
+    ("substitute", {"data": {"rate": ONE}}, "parameters are seen through it"),
+    ("trace", {}, "the record holds the factor, or what was summed out"),
+):
+    for order in ((name, "collapse"), ("collapse", name)):
+        pair(*order, does, laws.collapses(X, "z", **options))
+
+
+def collapse(name: str, options: dict[str, Any], outside: Any, inside: Any) -> None:
+    """A pair each: a sentence, and a total with the sites or the text of an error."""
+    for order, (meaning, *expected) in (
+        ((name, "collapse"), outside),
+        (("collapse", name), inside),
+    ):
+        law = laws.refuses_to_collapse if isinstance(expected[0], str) else laws.collapses
+        runs = {"runs": expected.pop()} if isinstance(expected[-1], int) else {}
+        pair(*order, meaning, law(*expected, **runs, **options))
+
+
+collapse(
+    *("block", {"hide": ["z"]}),
+    ("the factor is hidden by its name", 1.0),
+    ("what is hidden is drawn, here z = 0, and not summed", 0.2, "v"),
+)
+collapse(
+    *("condition", {"data": Z_IS_1}),
+    ("a sum has no value to observe, and stays", X, "z"),
+    ("an observed site is a factor of the sum", 0.3 * 0.9, "v"),
+)
+collapse(
+    *("do", {"data": Z_IS_1}),
+    ("a sum has no value to set", "At site 'z': it is a factor"),
+    ("the natural value is summed out, and what follows is told another", 0.9, "z"),
+)
+collapse(
+    *("enum", {"first_available_dim": -1}),
+    ("what is summed out is not enumerated", X, "z"),
+    ("what is enumerated has no name to sum over", "At site 'z': it is enumerated and cannot be"),
+)
+collapse(
+    *("equalize", {"sites": ["z", "v"]}),
+    ("a sum has no value to share", "At site 'z': it is a factor and has no value"),
+    ("a free variable cannot be shared", "At site 'v', equalized to 'z': the shared value is a V"),
+)
+collapse(
+    *("lift", {"prior": HALF_DRAWN}),
+    ("a parameter is drawn outside and not summed", X / 2, "rate", "z"),
+    ("a lifted parameter is summed out, too", X),
+)
+collapse(
+    *("mask", {"mask": False}),
+    ("the sum is left out of the density", 1.0, "z"),
+    ("an element that is left out has no sum", "At site 'z': it is masked and cannot be collapsed"),
+)
+collapse(
+    *("queue", {}),
+    ("nothing is left to choose", X, "z", 1),
+    ("each run has one value, of both coins, and its own factor", X, "z", 4),
+)
+collapse(
+    *("reparam", {"config": {"z": lambda name, law, obs: (dist.Bernoulli(0.6), obs)}}),
+    ("a factor has no law to write otherwise", "At site 'z': .* expected .* which the site's has"),
+    ("the law that it was written with is summed", 0.6 * 0.9 + 0.4 * 0.2, "z"),
+)
+collapse(
+    *("replay", {"trace": laws.record({"z": 1.0})}),
+    ("a sum has no value to replay", X, "z"),
+    ("a recorded value is the only one", 0.3 * 0.9, "v"),
+)
+collapse(
+    *("scale", {"scale": 0.5}),
+    ("the sum is weighed", X**0.5, "z"),
+    (
+        "each term is weighed before the sum",
+        (((0.3 * 0.9) ** 0.5 + (0.7 * 0.2) ** 0.5) * (0.4**0.5 + 0.6**0.5)),
+        "z",
+    ),
+)
+collapse(
+    *("uncondition", {}),
+    ("a sum is no datum to draw", X, "z"),
+    ("without data the sum is 1", 1.0, "z"),
+)
+collapse(
+    *("escape", {"escape_fn": laws.undrawn("v")}),
+    ("what is summed out is not left", X, "z"),
+    ("a run that is left has no sum", 1.0),
+)
+pair("collapse", "collapse", "what was summed out is a factor, which stays", laws.collapses(X, "z"))
+
 
 @pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda name: name)
 @pytest.mark.filterwarnings("ignore")
-def test_a_pair_means_what_it_says(outer: str, inner: str, double_precision: None) -> None:
+def test_a_pair_means_what_it_says(
+    outer: str, inner: str, double_precision: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "collapse" in (outer, inner):
+        fake_funsor.install(monkeypatch)
     PAIRS[outer, inner].law(outer, inner)
+
+
+def without_a_pair(registered: Iterable[str]) -> set[tuple[str, str]]:
+    return set(product(registered, repeat=2)) ^ set(PAIRS)
+
+
+def test_every_pair_of_registered_handlers_is_here() -> None:
+    assert without_a_pair(handlers.HANDLERS) == set()
+    assert all(pair.meaning and "\n" not in pair.meaning for pair in PAIRS.values())
+
+
+def test_a_newly_registered_handler_needs_its_pairs() -> None:
+    new = without_a_pair([*handlers.HANDLERS, "brand_new"])
+    assert len(new) == 2 * len(handlers.HANDLERS) + 1 and ("brand_new", "scale") in new
+
+
+# By law: pairs that it does not hold for. What is refused elsewhere is no error here.
+REFUTED: dict[str, tuple[Law, list[tuple[str, str]]]] = {
+    "commute": (commute, [("condition", "uncondition"), ("do", "equalize"), ("enum", "lift")]),
+    "commute, but for a hint": (
+        laws.commute_but_for("_dim_to_id"),
+        [("scale", "mask"), ("condition", "uncondition"), ("infer_config", "reparam")],
+    ),
+    "same as one": (
+        laws.same_as_one,
+        [("scale", "scale"), ("markov", "markov"), ("trace", "mask")],
+    ),
+    "outer wins": (laws.outer_wins, [("lift", "lift"), ("scale", "scale")]),
+    "inner wins": (laws.inner_wins, [("condition", "condition"), ("mask", "mask")]),
+    "hides": (laws.hides, [("scale", "condition"), ("trace", "do")]),
+    "cannot reach": (laws.cannot_reach, [("condition", "scale"), ("do", "trace")]),
+    "shows": (shows({"a": {"value": 0.25}}), [("condition", "scale"), ("scale", "condition")]),
+    "shows no site": (shows({"a": None}), [("condition", "scale")]),
+    "shows in the model": (shows(a=0.25), [("condition", "scale")]),
+    "ends at": (laws.ends_at("b"), [("escape", "scale"), ("scale", "mask")]),
+    "scales": (laws.product_of_scales, [("scale", "mask")]),
+    "masks": (laws.both_masks, [("mask", "scale")]),
+    "totals": (totals(EVIDENCE, 4, scale=0.5), [("scale", "queue"), ("queue", "scale")]),
+    "number of runs": (totals(EVIDENCE, 3, rng_seed=3), [("queue", "seed")]),
+    "collapses": (laws.collapses(X, "z", scale=0.5), [("scale", "collapse")]),
+    "sites that are left": (laws.collapses(X, rng_seed=3), [("seed", "collapse")]),
+}
+
+
+@pytest.mark.parametrize(
+    ("law", "outer", "inner"),
+    [(law, *pair) for law, (_, pairs) in REFUTED.items() for pair in pairs],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_law_is_refuted_where_it_does_not_hold(
+    law: str, outer: str, inner: str, double_precision: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_funsor.install(monkeypatch)
+    with pytest.raises(AssertionError):
+        REFUTED[law][0](outer, inner)
+
+
+def test_a_record_is_compared_with_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace that forgets a site, and one that changes a value, are found out."""
+    recorded = TraceMessenger._pyro_post_sample
+    for forget in (
+        lambda trace, msg: None,
+        lambda trace, msg: trace.add_node(msg["name"], **{**msg, "value": torch.zeros(())}),
+    ):
+
+        def post(self: Any, msg: Any, forget: Any = forget) -> None:
+            outermost = self is runtime._PYRO_STACK[1]
+            recorded(self, msg) if outermost or msg["name"] != "a" else forget(self.trace, msg)
+
+        monkeypatch.setattr(TraceMessenger, "_pyro_post_sample", post)
+        for law, order in (
+            (laws.is_recorded, ("trace", "scale")),
+            (laws.is_recorded_inside, ("scale", "trace")),
+        ):
+            with pytest.raises(AssertionError):
+                law(*order)
+        monkeypatch.undo()
+
+
+def test_a_refusal_must_come(double_precision: None) -> None:
+    for law in (refuses("x"), laws.refuses_totals("x", scale=0.5)):
+        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+            law("scale", "queue")
