@@ -118,6 +118,17 @@ def test_a_seed_repeats_every_generator() -> None:
     assert draws() != first
 
 
+def test_seeding_is_torchs_own_and_leaves_nothing_behind() -> None:
+    set_rng_seed(11)
+    first = torch.rand(3)
+    torch.manual_seed(11)
+    assert torch.rand(3).tolist() == first.tolist()
+    if torch.accelerator.current_accelerator() is None:  # nobody will ever ask for these
+        waiting = len(torch.cuda._queued_calls)
+        set_rng_seed(12)
+        assert len(torch.cuda._queued_calls) == waiting
+
+
 def test_a_state_brings_back_every_generator() -> None:
     draws()
     state = get_rng_state()

@@ -494,7 +494,9 @@ def test_a_law_is_refuted_where_it_does_not_hold(
         REFUTED[law][0](outer, inner)
 
 
-def test_a_record_is_compared_with_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_compared_with_what_is_seen(
+    monkeypatch: pytest.MonkeyPatch, double_precision: None
+) -> None:
     """A trace that forgets a site, and one that changes a value, are found out."""
     recorded = TraceMessenger._pyro_post_sample
     for forget in (
@@ -513,6 +515,7 @@ def test_a_record_is_compared_with_what_is_seen(monkeypatch: pytest.MonkeyPatch)
         ):
             with pytest.raises(AssertionError):
                 law(*order)
+        laws.seen.cache_clear()
         monkeypatch.undo()
 
 
