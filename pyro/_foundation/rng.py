@@ -31,8 +31,8 @@ def set_rng_seed(rng_seed: int) -> None:
     True
     """
     np.random.seed(rng_seed)  # the strictest of the three goes first: it refuses, nothing changes
-    # A torch that was built for no device but the CPU still notes each seed for those that may come,
-    # with the stack of the caller: too slow for what may happen once a run, and never given back.
+    # A torch that was built for the CPU alone still notes each seed for devices that may come, with
+    # the stack of the caller: too slow for what may happen once a run, and never given back.
     has_devices = torch.accelerator.current_accelerator() is not None
     (torch.manual_seed if has_devices else torch.default_generator.manual_seed)(rng_seed)
     random.seed(rng_seed)

@@ -353,6 +353,46 @@ def test_a_guide_is_enumerated_before_its_model() -> None:
         assert_close(log_evidence(record), brute_force(model, {"x": 2, "y": 2}))
 
 
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("history", [1, 2])
+def test_the_steps_of_a_guide_are_those_of_its_model(history: int, keep: bool) -> None:
+    """Each counts its own steps: what a guide enumerated in them is seen from the model's alone."""
+    iterate = functools.partial(pyro.markov, keep=keep)
+    chain = hmm(4, history, iterate)
+
+    def guide() -> None:
+        before: list[Any] = [0] * history
+        for t in iterate(range(4), history=history):
+            before.append(draw(f"x{t}", table(*(3,) * (history + 1))[index_of(*before[-history:])]))
+
+    def model() -> None:
+        chain()
+        z = draw("z", table(2))
+        pyro.sample("o", dist.Normal(z * 1.0, 1.0), obs=torch.tensor(0.0))
+
+    expected = brute_force(model, {**{f"x{t}": 3 for t in range(4)}, "z": 2})
+    for wrap in (
+        lambda trace: poutine.replay(poutine.enum(model), trace=trace),
+        lambda trace: poutine.enum(poutine.replay(model, trace=trace)),
+    ):
+        record = trace_of(wrap(trace_of(poutine.enum(guide, first_available_dim=-1))))
+        record.compute_log_prob()
+        record.pack_tensors()
+        assert_close(log_evidence(record), expected)
+
+
+def test_the_step_that_an_enumeration_stands_in_is_none_of_its_own() -> None:
+    model = hmm(3, 1, pyro.markov)
+    expected = brute_force(model, {f"x{t}": 3 for t in range(3)})
+    for _ in pyro.markov(range(2)):
+        assert_close(log_evidence(enumerated(model)), expected)
+    assert_close(log_evidence(enumerated(lambda: poutine.markov(model)())), expected)
+    record = trace_of(poutine.markov(poutine.enum(model, first_available_dim=-1)))
+    record.compute_log_prob()
+    record.pack_tensors()
+    assert_close(log_evidence(record), expected)
+
+
 def test_a_value_from_a_guide_that_does_not_enumerate_is_no_enumeration() -> None:
     def model() -> None:
         draw("x", [0.5, 0.5])

@@ -11,6 +11,7 @@ from itertools import permutations, product
 from typing import Any
 
 import numpy as np
+import opt_einsum
 import pytest
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from pyro.poutine.plate_messenger import block_plate
 from pyro.poutine.sites import site_is_latent
 from pyro.poutine.subsample_messenger import SubsampleMessenger
 from tests.helpers import assert_close, trace_of
+from tests.poutine.enumeration import PARALLEL, factors_of
 from tests.poutine.models import refused, value_of
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -211,9 +213,54 @@ def with_a_table() -> None:
         pyro.sample("y", law)
 
 
+def rows() -> list[Any]:
+    return [pyro.plate("rows", 6, subsample=LABELS)]
+
+
+def grid() -> list[Any]:
+    return [pyro.plate("rows", 2, dim=-2), pyro.plate("columns", 4, subsample=[3, 1], dim=-1)]
+
+
+def steps_in(plates: Callable[[], list[Any]] = list, of: int = 3) -> Callable[[], None]:
+    """A chain of steps, each within the same plates."""
+
+    def model() -> None:
+        around, x = plates(), torch.zeros(())
+        for t in pyro.markov(range(of)):
+            x = inside(around, lambda t=t, x=x: draw(f"x{t}", x))
+
+    return model
+
+
+def in_one(plates: Callable[[], list[Any]]) -> Callable[[], None]:
+    """The chain within the plates."""
+    return lambda: inside(plates(), steps_in())
+
+
+def loop_in_steps() -> None:
+    for t in pyro.markov(range(2)):
+        for i in pyro.plate(f"loop{t}", 6, subsample=LABELS):
+            draw(f"x{t}{i}")
+
+
+def steps_in_a_loop() -> None:
+    for i in pyro.plate("loop", 6, subsample=LABELS):
+        x: Any = 0.0
+        for t in pyro.markov(range(2)):
+            x = draw(f"x{t}{i}", x)
+
+
 def events() -> None:
     with pyro.plate("rows", 6, subsample=LABELS):
         pyro.sample("x", dist.MultivariateNormal(torch.zeros(2), torch.eye(2)))
+
+
+def chain_of(of: int, weight: float) -> Density:
+    def density(v: Values) -> Tensor:
+        steps = [normal(v[f"x{t}"], v[f"x{t - 1}"] if t else 0.0) for t in range(of)]
+        return weight * torch.stack(steps).sum()
+
+    return density
 
 
 def all_in(v: Values) -> Tensor:
@@ -309,6 +356,18 @@ TABLE: dict[str, tuple[Callable[[], Any], Density]] = {
     "partly observed": (partly_observed, partly_density),
     "factors": (with_a_factor, lambda v: torch.tensor(2 * 6.0 + 2 * 2 * 0.25)),
     "params": (with_a_table, table_density),
+    "markov, steps in a plate": (steps_in(rows), chain_of(3, 2.0)),
+    "markov, steps in two plates": (steps_in(grid), chain_of(3, 2.0)),
+    "markov, in a plate": (in_one(rows), chain_of(3, 2.0)),
+    "markov, in two plates": (in_one(grid), chain_of(3, 2.0)),
+    "markov, a loop in each step": (
+        loop_in_steps,
+        lambda v: 2 * sum(normal(v[f"x{t}{i}"]) for t in range(2) for i in LABELS),
+    ),
+    "markov, in a loop": (
+        steps_in_a_loop,
+        lambda v: 2 * sum(normal(v[f"x0{i}"]) + normal(v[f"x1{i}"], v[f"x0{i}"]) for i in LABELS),
+    ),
     "events": (events, lambda v: 2 * normal(v["x"])),
 }
 SHAPES = {
@@ -323,6 +382,9 @@ SHAPES = {
     "bare, not broadcast": (),
     "bare, broadcast": (2, 6),
     "events": (3, 2),
+    "markov, steps in a plate": {"x0": (3,), "x2": (3,)},
+    "markov, in two plates": {"x0": (2, 2), "x2": (2, 2)},
+    "markov, in a loop": {"x00": (), "x13": ()},
 }
 
 
@@ -504,6 +566,91 @@ def test_a_parameter_that_a_handler_gives_is_selected_too(handler: str) -> None:
     given = {"p": torch.arange(4.0)}
     options = {"params": given} if handler == "replay" else {"data": given}
     assert getattr(poutine, handler)(model, **options)().tolist() == [1, 3]
+
+
+# Enumerated chains around plates and inside of them: a forward pass for each row, by hand.
+
+OBSERVED = torch.tensor([[0.5, -1.0, 2.0], [0.25, 1.5, -0.75], [1.0, 0.0, 3.0]]).double()
+FIRST = torch.tensor([0.7, 0.3], dtype=torch.double)
+NEXT = torch.tensor([[0.9, 0.1], [0.4, 0.6]], dtype=torch.double)
+
+
+def step(name: str, state: Any, observed: Tensor) -> Any:
+    probs = FIRST if state is None else NEXT[state]
+    state = pyro.sample(f"s{name}", dist.Categorical(probs), infer=PARALLEL)
+    pyro.sample(f"o{name}", dist.Normal(2.0 * state, 1.0), obs=observed)
+    return state
+
+
+def plate_in_steps() -> None:
+    rows, state = pyro.plate("rows", 3), None
+    for t in pyro.markov(range(3)):
+        with rows:
+            state = step(f"{t}", state, OBSERVED[:, t])
+
+
+def chain(name: str = "", observed: Tensor = OBSERVED) -> None:
+    state = None
+    for t in pyro.markov(range(3)):
+        state = step(f"{name}{t}", state, observed[..., t])
+
+
+def steps_in_a_plate() -> None:
+    with pyro.plate("rows", 3):
+        chain()
+
+
+def loop_of_chains() -> None:
+    for i in pyro.plate("rows", 3):
+        chain(f"{i}", OBSERVED[i])
+
+
+def loop_in_each_step() -> None:
+    states: list[Any] = [None] * 3
+    for t in pyro.markov(range(3)):
+        for i in pyro.plate(f"rows{t}", 3):
+            states[i] = step(f"{i}{t}", states[i], OBSERVED[i, t])
+
+
+def enumerated_in_a_plate() -> None:
+    with pyro.plate("rows", 3):
+        poutine.enum(chain, first_available_dim=-2)()
+
+
+CHAINS = {
+    "enum around, a plate in each step": poutine.enum(plate_in_steps, first_available_dim=-2),
+    "enum around, steps in a plate": poutine.enum(steps_in_a_plate, first_available_dim=-2),
+    "enum around, a loop of chains": poutine.enum(loop_of_chains, first_available_dim=-1),
+    "enum around, a loop in each step": poutine.enum(loop_in_each_step, first_available_dim=-1),
+    "enum inside, steps in a plate": enumerated_in_a_plate,
+    "enum and markov inside, nested in another step": poutine.markov(enumerated_in_a_plate),
+}
+
+
+def evidence_by_hand() -> Tensor:
+    emitted = [
+        [torch.stack([normal(OBSERVED[i, t], 2.0 * s) for s in range(2)]).exp() for t in range(3)]
+        for i in range(3)
+    ]
+    totals = []
+    for here in emitted:
+        forward = FIRST * here[0]
+        for later in here[1:]:
+            forward = (forward @ NEXT) * later
+        totals.append(forward.sum())
+    return torch.stack(totals).log().sum()
+
+
+@pytest.mark.parametrize("row", CHAINS)
+def test_an_enumerated_chain_is_as_summed_by_hand(row: str) -> None:
+    record = trace_of(CHAINS[row])
+    record.compute_log_prob()
+    record.pack_tensors()
+    factors = factors_of(record)
+    spelled = ",".join(factor._pyro_dims for factor in factors)
+    plates = "".join(symbol for symbol in record.plate_to_symbol.values() if symbol in spelled)
+    each = opt_einsum.contract(f"{spelled}->{plates}", *(factor.exp() for factor in factors))
+    assert_close(each.log().sum(), evidence_by_hand())
 
 
 # Inference around plates.
