@@ -451,14 +451,14 @@ def refuses_to_collapse(text: str, **options: Any) -> Law:
 
 
 def _collapsed(outer: str, inner: str, options: Any) -> Any:
-    handled: Any = _switch
+    handled: Any = switch
     for name in (inner, outer):
         given = OPTIONS["queue"](NAMES) if name == "queue" else options
         handled = getattr(poutine, name)(handled, **({} if name == "collapse" else given))
     return handled
 
 
-def _switch() -> None:
+def switch() -> None:
     """A coin that another one follows, whose law is a table while the coin is a free variable."""
     pyro.param("rate", torch.tensor(1.0))
     z = pyro.sample("z", dist.Bernoulli(0.3), infer=PARALLEL)

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,9 +21,10 @@ from pyro.infer.autoguide.normal import AutoNormal
 from pyro.infer.svi import SVI
 from pyro.infer.trace_elbo import Trace_ELBO
 from pyro.optim.pytorch_optimizers import Adam
-from pyro.poutine import runtime
+from pyro.poutine import handlers, runtime
 from pyro.poutine.messenger import Messenger
 from tests.helpers import assert_close
+from tests.poutine import fake_funsor, pair_laws
 from tests.poutine.models import interpreter_state
 
 
@@ -176,6 +178,47 @@ def test_an_exception_at_any_point_leaves_no_trace(
             same(facts(run), expected)
     assert passed > 300 / stride
     same(facts(run), expected)
+
+
+def within(name: str) -> Callable[[], Any]:
+    """A model within one instance of a handler."""
+    if name == "collapse":
+        return poutine.collapse(pair_laws.switch)
+    if name == "queue":  # its partial runs are its user's, and an exception loses one
+        return lambda: pair_laws.wrap("queue", pair_laws.coins)()
+    handled: Callable[[], Any] = pair_laws.wrap(name, pair_laws.model)
+    if name != "escape":
+        return handled
+
+    def left() -> Any:
+        with suppress(poutine.NonlocalExit):
+            return handled()
+
+    return left
+
+
+@pytest.mark.parametrize("name", handlers.HANDLERS)
+def test_an_exception_at_any_point_within_a_handler_leaves_no_trace(
+    injector: Injector, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One instance, left at every point in turn, does afterwards what it did before."""
+    fake_funsor.install(monkeypatch)
+    handled = within(name)
+    expected = pair_laws.Run(handled)
+    seeded = poutine.seed(poutine.trace(handled), rng_seed=0)
+    before = state()
+    passed = 0
+    for k in points(injector, seeded, stride=1):
+        injector.arm(k)
+        with pytest.raises(Injected, match="on purpose"):
+            seeded()
+        assert state() == before
+        passed += 1
+        if passed % 20 == 0:
+            injector.arm(None)
+            assert pair_laws.Run(handled) == expected
+    assert passed > 15
+    assert pair_laws.Run(handled) == expected
 
 
 def test_an_exception_within_blocks_leaves_those_around_active(injector: Injector) -> None:

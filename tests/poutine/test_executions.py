@@ -122,6 +122,35 @@ def test_the_rest_is_drawn() -> None:
     assert found[0].nodes["z"]["value"] == found[1].nodes["z"]["value"]  # one partial run
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_evidence_and_data_that_are_drawn_hold_in_each_execution(inside: bool) -> None:
+    """Around them are two discrete sites and the indices of a plate, which are replayed."""
+
+    def model() -> None:
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        with pyro.plate("rows", 6, subsample_size=1):
+            flip("a", 0.3)
+        pyro.sample("y", dist.Normal(z, 1.0), obs=torch.tensor(100.0))
+        flip("b", 0.9)
+
+    given = poutine.condition(data={"z": torch.tensor(7.0)})
+    for handler in (given, poutine.uncondition()):
+        runs: Any = LifoQueue()
+        runs.put(poutine.Trace())
+        within = poutine.queue(handler(model) if inside else model, queue=runs)
+        record = poutine.trace(within if inside else handler(within))
+        found = []
+        while not runs.empty():
+            found.append(record.get_trace())
+        assert {(float(r.nodes["a"]["value"]), float(r.nodes["b"]["value"])) for r in found} == {
+            (a, b) for a in (0.0, 1.0) for b in (0.0, 1.0)
+        }
+        assert len(found) == 4
+        for run in found:
+            assert (run.nodes["z"]["value"] == 7) == (handler is given)
+            assert (run.nodes["y"]["value"] == 100) == (handler is given)
+
+
 def test_drawn_extensions() -> None:
     def model() -> Any:
         return pyro.sample("z", dist.Normal(0.0, 1.0))
