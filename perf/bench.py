@@ -21,8 +21,13 @@ import torch
 import pyro
 import pyro.distributions as dist
 from pyro import poutine
-from pyro.infer import SVI, Predictive, Trace_ELBO
-from pyro.infer.autoguide import AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
+from pyro.infer import SVI, JitTrace_ELBO, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer.autoguide import (
+    AutoDelta,
+    AutoDiagonalNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
 from pyro.nn import PyroModule, PyroSample
 from pyro.optim import Adam
 
@@ -176,11 +181,12 @@ def regression(x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
         return pyro.sample("y", dist.Normal(mean, noise), obs=y)
 
 
-def svi_step(guide: Callable[..., Any]) -> Run:
+def svi_step(objective: Any = Trace_ELBO, auto: Any = AutoNormal) -> Run:
     pyro.clear_param_store()
     x, y = regression_data()
-    svi = SVI(regression, guide(regression), Adam({"lr": 0.01}), Trace_ELBO())
-    svi.step(x, y)
+    svi = SVI(regression, auto(regression), Adam({"lr": 0.01}), objective())
+    for _ in range(5):  # a compiled objective needs some to compile
+        svi.step(x, y)
     return lambda: svi.step(x, y)
 
 
@@ -221,9 +227,12 @@ BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     "trace, 3 plates": (lambda: traced(lambda: nested_plates(NAMES)), SITES),
     "trace, 3 plates of one site": (lambda: traced(nests_of_one_site), SITES),
     "PyroModule": (modules_of_many_samples, SITES),
-    "svi step": (lambda: svi_step(AutoNormal), 1),
-    "svi step, diagonal normal": (lambda: svi_step(AutoDiagonalNormal), 1),
-    "svi step, multivariate normal": (lambda: svi_step(AutoMultivariateNormal), 1),
+    "svi step, diagonal normal": (lambda: svi_step(auto=AutoDiagonalNormal), 1),
+    "svi step, multivariate normal": (lambda: svi_step(auto=AutoMultivariateNormal), 1),
+    "svi step": (svi_step, 1),
+    "svi step, mean field": (lambda: svi_step(TraceMeanField_ELBO), 1),
+    "svi step, AutoDelta": (lambda: svi_step(auto=AutoDelta), 1),
+    "svi step, compiled": (lambda: svi_step(JitTrace_ELBO), 1),
     "predictive, sequential": (lambda: predictive(False), DRAWS),
     "predictive, parallel": (lambda: predictive(True), DRAWS),
 }

@@ -33,6 +33,7 @@ class Row:
     :param bench: the measurement in ``bench.py``.
     :param minus: a measurement to subtract, which leaves the overhead.
     :param per: a measurement to divide by, which leaves a pure number.
+    :param theirs: the measurement of the other Pyro, where it is another one.
     :param target: greatest ratio of our number to theirs.
     :param target_us: greatest number of ours, in microseconds.
     :param target_per: greatest ratio of ours to what it is divided by.
@@ -42,6 +43,7 @@ class Row:
     bench: str
     minus: str = ""
     per: str = ""
+    theirs: str = ""
     target: float | None = None
     target_us: float | None = None
     target_per: float | None = None
@@ -90,6 +92,10 @@ ROWS = [
     Row("SVI step", "svi step", target=0.5),
     Row("SVI step, AutoDiagonalNormal", "svi step, diagonal normal", target=0.6),
     Row("SVI step, AutoMultivariateNormal", "svi step, multivariate normal", target=0.7),
+    Row("SVI step, TraceMeanField_ELBO", "svi step, mean field", target=1.0),
+    Row("SVI step, AutoDelta", "svi step, AutoDelta", target=1.0),
+    Row("SVI step, compiled / theirs, eager", "svi step, compiled", theirs="svi step", target=0.15),
+    Row("SVI step, compiled / theirs, compiled", "svi step, compiled", target=1.0),
     Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
     Row("Predictive, parallel, a draw", "predictive, parallel"),
 ]
@@ -121,7 +127,8 @@ class Worker:
         if row.bench in IMPORTS:
             return self._import_seconds(IMPORTS[row.bench])
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{row.bench}|{row.minus}|{row.per}|{int(validation)}\n")
+        bench = row.theirs if row.theirs and self.label == "theirs" else row.bench
+        self.process.stdin.write(f"{bench}|{row.minus}|{row.per}|{int(validation)}\n")
         self.process.stdin.flush()
         return float(self._answer())
 

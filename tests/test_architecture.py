@@ -91,6 +91,8 @@ FLOORS = {
         "pyro.infer.dice",
         "pyro.infer.enum",
         "pyro.infer.enum_factors",
+        "pyro.infer.leaves",
+        "pyro.infer.compile",
         "pyro.infer.initialization",
         "pyro.infer.rao_blackwell",
         "pyro.infer.tracked_run",
@@ -148,6 +150,7 @@ DOORS = [
     "pyro.infer.autoguide.utils",
     "pyro.nn.auto_reg_nn",
     "pyro.nn.dense_nn",
+    "pyro.ops.jit",
 ]
 
 REQUIRED = ["torch", "numpy", "opt_einsum", "pyroapi", "tqdm"]

@@ -89,8 +89,7 @@ NOT_THERE_YET: dict[str, str] = {
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
     """,
     "infer": """
-        HMC JitTrace_ELBO JitTraceEnum_ELBO JitTraceGraph_ELBO JitTraceMeanField_ELBO
-        MCMC NUTS RandomWalkKernel
+        HMC JitTraceEnum_ELBO JitTraceGraph_ELBO MCMC NUTS RandomWalkKernel
     """,
 }
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from pyro._foundation.validation import validation_enabled
+
 Filter = str | tuple[str, type[Warning]]
 
 
@@ -30,6 +32,34 @@ def ignore_jit_warnings(filter: Iterable[Filter] | None = None) -> Iterator[None
             )
             warnings.filterwarnings("ignore", message=message, category=category)
         yield
+
+
+@contextmanager
+def capturing() -> Iterator[None]:
+    """Tell laws, sites and objectives inside a ``with`` block that a graph is being captured.
+
+    Nothing is validated there, for that looks at numbers, which are another run's by the time that
+    the graph runs. This concerns all threads.
+    """
+    before = torch.compiler._is_compiling_flag
+    with validation_enabled(False):
+        torch.compiler._is_compiling_flag = True  # as torch.export does
+        try:
+            yield
+        finally:
+            torch.compiler._is_compiling_flag = before
+
+
+def is_capturing() -> bool:
+    """Tell whether numbers must not be looked at, for a graph is being captured.
+
+    >>> is_capturing()
+    False
+    >>> with capturing():
+    ...     is_capturing()
+    True
+    """
+    return torch.compiler.is_compiling()
 
 
 def jit_iter(tensor: torch.Tensor) -> list[torch.Tensor]:

@@ -14,8 +14,8 @@ from pyro.infer.rws import ReweightedWakeSleep
 from pyro.infer.smcfilter import SMCFilter
 from pyro.infer.svgd import SVGD, IMQSteinKernel, RBFSteinKernel
 from pyro.infer.svi import SVI
-from pyro.infer.trace_elbo import Trace_ELBO
-from pyro.infer.trace_mean_field_elbo import TraceMeanField_ELBO
+from pyro.infer.trace_elbo import JitTrace_ELBO, Trace_ELBO
+from pyro.infer.trace_mean_field_elbo import JitTraceMeanField_ELBO, TraceMeanField_ELBO
 from pyro.infer.trace_mmd import Trace_MMD
 from pyro.infer.trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO
 from pyro.infer.traceenum_elbo import TraceEnum_ELBO
@@ -29,6 +29,8 @@ __all__ = [
     "EnergyDistance",
     "IMQSteinKernel",
     "Importance",
+    "JitTraceMeanField_ELBO",
+    "JitTrace_ELBO",
     "MHResampler",
     "Predictive",
     "RBFSteinKernel",

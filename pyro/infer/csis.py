@@ -9,8 +9,8 @@ from pyro.infer.checks import refuse_outer_ties
 from pyro.infer.dreams import check_takes_observations, dream, recount
 from pyro.infer.elbo import Program
 from pyro.infer.importance import Importance
+from pyro.infer.leaves import LeavesRead
 from pyro.infer.numerics import torch_backward, zero_grads
-from pyro.infer.svi import ParamsRead
 from pyro.optim.optim import PyroOptim
 from pyro.poutine.trace_struct import Trace
 
@@ -91,7 +91,7 @@ class CSIS(Importance):
         :returns: the estimate of the loss before the step.
         """
         refuse_outer_ties()
-        read = ParamsRead()
+        read = LeavesRead()
         try:
             batch = self._draw(self.training_batch_size, args, kwargs)
             with read:

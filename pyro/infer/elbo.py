@@ -3,11 +3,12 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 
+from pyro._foundation.jit import is_capturing
 from pyro.infer.checks import refuse_outer_ties
 from pyro.infer.nonfinite import warn_of_nan_loss
 from pyro.infer.numerics import torch_backward, torch_item
@@ -177,9 +178,18 @@ class ELBO(ABC):
         """Yield every particle's loss, as a number and as tensors to differentiate."""
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             particle = self._particle_loss(model_trace, guide_trace)
-            loss = torch_item(particle.loss) / self.num_particles
-            warn_of_nan_loss(loss, (guide_trace, model_trace))
-            yield loss, particle
+            yield self._as_number(particle, (guide_trace, model_trace)), particle
+
+    def _as_number(self, particle: ParticleLoss, traces: Iterable[Trace]) -> float:
+        """Return what a particle adds to the loss, with a warning where that is NaN.
+
+        Zero while a graph is captured, for numbers must not be looked at then.
+        """
+        if is_capturing():
+            return 0.0
+        loss = torch_item(particle.loss) / self.num_particles
+        warn_of_nan_loss(loss, traces)
+        return loss
 
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of the loss.
@@ -215,12 +225,19 @@ class ELBO(ABC):
         :param args: arguments of both.
         :param kwargs: keyword arguments of both.
         """
-        total = torch.zeros(())
-        for _, (loss, surrogate) in self._particle_losses(model, guide, args, kwargs):
-            if loss is not surrogate:
-                loss = loss.detach() + (surrogate - surrogate.detach())
-            total = total + self._share(loss)
-        return total
+        loss, surrogate = self._estimate(model, guide, args, kwargs)
+        if loss is surrogate:
+            return loss
+        return loss.detach() + (surrogate - surrogate.detach())
+
+    def _estimate(self, model: Program, guide: Program, args: Args, kwargs: Kwargs) -> ParticleLoss:
+        """Return the mean of the particles' losses."""
+        loss = surrogate = torch.zeros(())
+        for _, particle in self._particle_losses(model, guide, args, kwargs):
+            is_one = loss is surrogate and particle.loss is particle.surrogate
+            loss = loss + self._share(particle.loss)
+            surrogate = loss if is_one else surrogate + self._share(particle.surrogate)
+        return ParticleLoss(loss, surrogate)
 
     def _share(self, loss: torch.Tensor) -> torch.Tensor:
         """Return what a particle contributes to the mean."""

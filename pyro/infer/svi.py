@@ -9,30 +9,13 @@ from pyro._foundation.warnings import warn_once
 from pyro.infer.abstract_infer import TracePosterior
 from pyro.infer.checks import refuse_outer_ties
 from pyro.infer.elbo import ELBO, Program
+from pyro.infer.leaves import LeavesRead
 from pyro.infer.numerics import torch_backward, torch_item, zero_grads
 from pyro.optim.optim import PyroOptim
 from pyro.poutine.handlers import replay, trace
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.runtime import Message
-from pyro.poutine.sites import site_is_equalized
 from pyro.poutine.trace_struct import Trace
 
 Loss = Callable[..., Any]
-
-
-class ParamsRead(Messenger):
-    """Collects the unconstrained leaf of every parameter that is read inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.leaves: dict[str, torch.Tensor] = {}
-
-    def _pyro_post_param(self, msg: Message) -> None:
-        name = msg["name"]
-        # A tied value has its owner's leaf; one that a handler substituted is given, not learnt.
-        is_own = not site_is_equalized(msg) and hasattr(msg["value"], "unconstrained")
-        if name not in self.leaves and is_own:
-            self.leaves[name] = msg["value"].unconstrained()
 
 
 class SVI(TracePosterior):
@@ -116,7 +99,7 @@ class SVI(TracePosterior):
             as before the step.
         """
         refuse_outer_ties()
-        read = ParamsRead()
+        read = LeavesRead()
         try:
             with read:
                 loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)

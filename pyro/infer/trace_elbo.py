@@ -9,6 +9,7 @@ from pyro._foundation.validation import is_validation_enabled
 from pyro.infer.checks import check_if_enumerated
 from pyro.infer.elbo import ELBO, Args, Kwargs, ParticleLoss, Program
 from pyro.infer.enum import get_importance_trace
+from pyro.infer.jit_elbo import JitELBO
 from pyro.infer.rao_blackwell import MultiFrameTensor, Stack
 from pyro.ops.masking import is_identically_zero
 from pyro.poutine.sites import site_is_sample
@@ -76,6 +77,25 @@ class Trace_ELBO(ELBO):
             return ParticleLoss(loss, loss)
         costs = MultiFrameTensor(*costs_of(gains, charges))
         return ParticleLoss(loss, surrogate_loss(gains, charges, lambda term: costs))
+
+
+class JitTrace_ELBO(JitELBO, Trace_ELBO):
+    """Like :class:`Trace_ELBO`, compiled.
+
+    From the third step on, no Python of model and guide is run; see
+    :class:`~pyro.infer.jit_elbo.JitELBO` for what that asks of them.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> def model(data):
+    ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    ...     pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+    >>> def guide(data):
+    ...     pyro.sample("z", dist.Delta(pyro.param("mode", torch.tensor(0.0))))
+    >>> svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), JitTrace_ELBO())
+    >>> losses = [svi.step(torch.tensor(2.0)) for _ in range(100)]
+    >>> round(pyro.param("mode").item(), 1)
+    1.0
+    """
 
 
 def sampled_terms(trace: Trace) -> list[Term]:

@@ -8,6 +8,7 @@ from torch.distributions import kl_divergence
 from pyro._foundation.validation import is_validation_enabled
 from pyro._foundation.warnings import warn_once
 from pyro.infer.elbo import Args, Kwargs, Program
+from pyro.infer.jit_elbo import JitELBO
 from pyro.infer.trace_elbo import Node, Term, Trace_ELBO
 from pyro.ops.masking import scale_and_mask
 from pyro.poutine.sites import site_is_latent
@@ -62,6 +63,25 @@ class TraceMeanField_ELBO(Trace_ELBO):
             [term for term in gains if term.site["name"] not in divergences],
             [divergences.get(term.site["name"], term) for term in charges],
         )
+
+
+class JitTraceMeanField_ELBO(JitELBO, TraceMeanField_ELBO):
+    """Like :class:`TraceMeanField_ELBO`, compiled.
+
+    From the third step on, no Python of model and guide is run; see
+    :class:`~pyro.infer.jit_elbo.JitELBO` for what that asks of them.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> def model(data):
+    ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    ...     pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+    >>> def guide(data):
+    ...     pyro.sample("z", dist.Delta(pyro.param("mode", torch.tensor(0.0))))
+    >>> svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), JitTraceMeanField_ELBO())
+    >>> losses = [svi.step(torch.tensor(2.0)) for _ in range(100)]
+    >>> round(pyro.param("mode").item(), 1)
+    1.0
+    """
 
 
 def _divergence(guide_site: Node, model_site: Node) -> torch.Tensor | None:

@@ -109,6 +109,12 @@ class BlockMessenger(Messenger):
                 hide_all, expose_all, hide, expose, hide_types, expose_types
             )
 
+    @property
+    def hides_everything(self) -> bool:
+        """Whether no message passes, as without options."""
+        fn = self.hide_fn
+        return isinstance(fn, _Listed) and fn.hides_rest and not (fn.exposed or fn.exposed_types)
+
     def _process_message(self, msg: Message) -> None:
         msg["stop"] = bool(self.hide_fn(msg))
 

@@ -10,6 +10,8 @@ import pyro.distributions as dist
 from pyro import poutine
 from pyro.infer import (
     ELBO,
+    JitTrace_ELBO,
+    JitTraceMeanField_ELBO,
     RenyiELBO,
     Trace_ELBO,
     TraceEnum_ELBO,
@@ -29,6 +31,8 @@ ALL_ELBOS = [
     TraceGraph_ELBO,
     RenyiELBO,
     TraceTailAdaptive_ELBO,
+    JitTrace_ELBO,
+    JitTraceMeanField_ELBO,
 ]
 
 

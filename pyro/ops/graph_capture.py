@@ -1,0 +1,199 @@
+"""The graph of tensor operations that a Python function runs, with its gradients."""
+
+import operator
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node
+
+from pyro._foundation.jit import capturing
+
+Row = tuple[Tensor | None, ...]
+
+# Functions whose result is their first argument, or holds the same numbers and is never written to.
+_IDENTITIES = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
+_CONSTANTS = {
+    torch.ops.aten.scalar_tensor.default,
+    torch.ops.aten.full.default,
+    torch.ops.aten.zeros.default,
+    torch.ops.aten.ones.default,
+    torch.ops.aten.arange.default,
+    torch.ops.aten.arange.start,
+}
+
+
+class Captured(NamedTuple):
+    """A graph of what a function computes, and how to read its output.
+
+    The module takes the inputs one by one and returns a list: the outputs, then those gradients
+    that there are. ``outputs`` counts the former; ``wiring`` holds for each of them the position of
+    its gradient by each input, None where it does not depend on it. At ``draws`` and after, the list has random numbers that
+    nothing uses: they are drawn so that the generator moves on as it would.
+    """
+
+    module: GraphModule
+    outputs: int
+    wiring: list[list[int | None]]
+    draws: int
+
+
+def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Captured:
+    """Run a function once and record its operations and those of its gradients.
+
+    :param fn: returns tensors, those of them that require a gradient with one element each. What it
+        computes from the inputs is recorded, as are the random numbers that it draws; tensors that
+        it takes from elsewhere are constants, of which the graph reads the entries that they have
+        when it runs.
+    :param inputs: tensors, the very objects that ``fn`` reads.
+    :raises RuntimeError: where Python looks at numbers that were computed, as for an ``if``.
+
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> graph = capture(lambda: [x**2], [x])
+    >>> graph.module(torch.tensor(5.0))
+    [tensor(25.), tensor(10.)]
+    >>> graph.wiring
+    [[1]]
+    """
+    count, wiring = 0, []
+    wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
+
+    def joint(*_: Tensor) -> list[Tensor]:
+        nonlocal count
+        outputs = list(fn())
+        count = len(outputs)
+        flat = [output.detach() for output in outputs]
+        for output in outputs:
+            row: list[int | None] = [None] * len(inputs)
+            wiring.append(row)
+            if not output.requires_grad:
+                continue
+            leaves = [inputs[i] for i in wanted]
+            found = torch.autograd.grad(output, leaves, retain_graph=True, allow_unused=True)
+            for i, gradient in zip(wanted, found, strict=True):
+                if gradient is not None:
+                    row[i] = len(flat)
+                    flat.append(gradient)
+        return flat
+
+    with capturing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the function has run before, and torch warns of itself
+        from torch.fx.experimental.proxy_tensor import make_fx  # long to import, and seldom used
+
+        module = make_fx(joint)(*inputs)
+    simplify(module)
+    _own_results(module.graph)
+    draws = _keep_draws(module.graph)
+    module.recompile()
+    return Captured(module, count, wiring, draws)
+
+
+def simplify(module: GraphModule) -> None:
+    """Drop operations of a graph that copy, that nobody reads, or that were done before.
+
+    Constants are computed once. Random draws, and all that writes in place, stay as they are.
+
+    :param module: a graph of ATen operations, which changes.
+    """
+    graph = module.graph
+    known: dict[object, Node] = {}
+    if any(_is_mutating(node) for node in graph.nodes):  # then no two results are the same for sure
+        return
+    for node in list(graph.nodes):
+        if node.op != "call_function" or _is_random(node):
+            continue
+        if node.target in _IDENTITIES:
+            _replace(node, node.args[0])
+            continue
+        key = _key(node)
+        if key is not None and key in known:
+            _replace(node, known[key])
+        elif key is not None:
+            known[key] = node
+    for node in reversed(list(graph.nodes)):
+        if node.op == "call_function" and not node.users and not _is_random(node):
+            graph.erase_node(node)
+    for number, node in enumerate(list(graph.nodes)):
+        if node.op == "call_function" and node.target in _CONSTANTS:
+            name = f"_fixed_{number}"
+            module.register_buffer(name, _result(node), persistent=False)
+            with graph.inserting_before(node):
+                _replace(node, graph.get_attr(name))
+
+
+def _result(node: Node) -> Tensor:
+    operation: Any = node.target
+    constant: Tensor = operation(*node.args, **node.kwargs)
+    return constant
+
+
+def _replace(node: Node, other: Node) -> None:
+    node.replace_all_uses_with(other)
+    node.graph.erase_node(node)
+
+
+def _key(node: Node) -> object:
+    """What two nodes of the same result agree in; None where it cannot be told."""
+    key = (node.target, _frozen(node.args), _frozen(node.kwargs))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _frozen(x: object) -> object:
+    if isinstance(x, (list, tuple)):
+        return (type(x).__name__, *map(_frozen, x))
+    if isinstance(x, dict):
+        return tuple(sorted((name, _frozen(value)) for name, value in x.items()))
+    if isinstance(x, float):  # 0.0 and -0.0 are equal, and NaN is not
+        return ("float", x.hex())
+    return (type(x).__name__, x)
+
+
+def _is_mutating(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return bool(schema is not None and schema.is_mutable)
+
+
+def _is_random(node: Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _own_results(graph: Graph) -> None:
+    """Copy what is returned and is part of something else, for users write to gradients."""
+    output = next(iter(reversed(graph.nodes)))
+    seen: set[Node] = set()
+    results = []
+    for node in output.args[0]:
+        if node in seen or node.op != "call_function" or _is_view(node):
+            with graph.inserting_before(output):
+                node = graph.call_function(torch.ops.aten.clone.default, (node,))
+        seen.add(node)
+        results.append(node)
+    output.args = (results,)
+
+
+def _is_view(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or any(each.alias_info is not None for each in schema.returns)
+
+
+def _keep_draws(graph: Graph) -> int:
+    """Return unused draws along with the output, so that no compiler leaves them out."""
+    output = next(iter(reversed(graph.nodes)))
+    returned = list(output.args[0])
+    unused = [node for node in graph.nodes if _is_random(node) and not node.users]
+    output.args = ([*returned, *(_tensor_of(graph, node) for node in unused)],)
+    return len(returned)
+
+
+def _tensor_of(graph: Graph, node: Node) -> Node:
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or len(schema.returns) == 1:
+        return node
+    with graph.inserting_after(node):
+        return graph.call_function(operator.getitem, (node, 0))
