@@ -21,7 +21,14 @@ import torch
 import pyro
 import pyro.distributions as dist
 from pyro import poutine
-from pyro.infer import SVI, JitTrace_ELBO, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer import (
+    SVI,
+    JitTrace_ELBO,
+    Predictive,
+    Trace_ELBO,
+    TraceEnum_ELBO,
+    TraceMeanField_ELBO,
+)
 from pyro.infer.autoguide import (
     AutoDelta,
     AutoDiagonalNormal,
@@ -190,6 +197,39 @@ def svi_step(objective: Any = Trace_ELBO, auto: Any = AutoNormal) -> Run:
     return lambda: svi.step(x, y)
 
 
+def hmm(data: torch.Tensor, size: int = 8) -> None:
+    """A chain of hidden states that are summed out."""
+    rows = 0.1 + 0.9 * torch.eye(size)
+    transitions = pyro.sample("transitions", dist.Dirichlet(rows).to_event(1))
+    locs = pyro.sample("locs", dist.Normal(torch.zeros(size), 1.0).to_event(1))
+    state: Any = 0
+    for t in pyro.markov(range(len(data))):
+        law = dist.Categorical(transitions[state])
+        state = pyro.sample(f"x_{t}", law, infer={"enumerate": "parallel"})
+        pyro.sample(f"y_{t}", dist.Normal(locs[state], 1.0), obs=data[t])
+
+
+def mixture(data: torch.Tensor, size: int = 3) -> None:
+    """A Gaussian mixture whose assignments are summed out."""
+    weights = pyro.sample("weights", dist.Dirichlet(torch.ones(size)))
+    scale = pyro.sample("scale", dist.LogNormal(0.0, 2.0))
+    with pyro.plate("components", size):
+        locs = pyro.sample("locs", dist.Normal(0.0, 10.0))
+    with pyro.plate("data", len(data)):
+        law = dist.Categorical(weights)
+        assignment = pyro.sample("assignment", law, infer={"enumerate": "parallel"})
+        pyro.sample("x", dist.Normal(locs[assignment], scale), obs=data)
+
+
+def enumerated_svi_step(model: Callable[..., Any], latents: list[str], size: int) -> Run:
+    pyro.clear_param_store()
+    data = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    guide = AutoDelta(poutine.block(model, expose=latents))
+    svi = SVI(model, guide, Adam({"lr": 0.01}), TraceEnum_ELBO(max_plate_nesting=1))
+    svi.step(data)
+    return lambda: svi.step(data)
+
+
 def predictive(parallel: bool) -> Run:
     pyro.clear_param_store()
     x, y = regression_data()
@@ -233,6 +273,11 @@ BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     "svi step, mean field": (lambda: svi_step(TraceMeanField_ELBO), 1),
     "svi step, AutoDelta": (lambda: svi_step(auto=AutoDelta), 1),
     "svi step, compiled": (lambda: svi_step(JitTrace_ELBO), 1),
+    "svi step, hmm": (lambda: enumerated_svi_step(hmm, ["transitions", "locs"], 40), 1),
+    "svi step, mixture": (
+        lambda: enumerated_svi_step(mixture, ["weights", "scale", "locs"], 500),
+        1,
+    ),
     "predictive, sequential": (lambda: predictive(False), DRAWS),
     "predictive, parallel": (lambda: predictive(True), DRAWS),
 }

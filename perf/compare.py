@@ -96,6 +96,8 @@ ROWS = [
     Row("SVI step, AutoDelta", "svi step, AutoDelta", target=1.0),
     Row("SVI step, compiled / theirs, eager", "svi step, compiled", theirs="svi step", target=0.15),
     Row("SVI step, compiled / theirs, compiled", "svi step, compiled", target=1.0),
+    Row("SVI step, HMM of 40 steps and 8 states", "svi step, hmm", target=0.4),
+    Row("SVI step, mixture of 500 points", "svi step, mixture", target=0.5),
     Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
     Row("Predictive, parallel, a draw", "predictive, parallel"),
 ]

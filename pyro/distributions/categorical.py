@@ -9,6 +9,7 @@ from torch.distributions.relaxed_categorical import ExpRelaxedCategorical as Tor
 from pyro.distributions.law import TorchLaw
 from pyro.distributions.parameters import one_of
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
+from pyro.ops.enumerated_support import mark_support, support_dim
 from pyro.ops.shapes import broadcast_shape
 
 
@@ -75,9 +76,34 @@ class Categorical(TorchLaw, torch.distributions.Categorical, TorchDistributionMi
 
         :param value: the value, of an integer dtype or whole.
         """
+        dim = support_dim(value)
+        if dim is not None and value.shape[dim] == self._num_events:
+            table = self._table_along(dim)
+            if table is not None:
+                return table
         if self._validate_args:
             self._validate_sample(value)
         return self._log_weight(value)
+
+    def _table_along(self, dim: int) -> torch.Tensor | None:
+        """All log probabilities along a batch dim that the law has not, or None where it has it."""
+        logits, batch_shape = self.logits, self._batch_shape
+        rank = len(batch_shape)
+        if rank >= -dim:
+            if batch_shape[dim] != 1:
+                return None
+            return logits.transpose(dim - 1, -1).squeeze(-1)
+        if rank:
+            logits = logits.movedim(-1, 0)
+        return logits.reshape(-1, *(1,) * (-1 - dim - rank), *batch_shape)
+
+    def enumerate_support(self, expand: bool = True) -> torch.Tensor:
+        """List the values that the law can take, along a new dimension on the left.
+
+        :param expand: whether to repeat the list for each entry of the batch.
+        """
+        values: torch.Tensor = super().enumerate_support(expand=expand)
+        return values if expand else mark_support(values, -values.dim())
 
     def _log_weight(self, value: torch.Tensor) -> torch.Tensor:
         if value.dtype is not torch.int64:

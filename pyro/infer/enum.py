@@ -9,6 +9,7 @@ from pyro._foundation.errors import site_error
 from pyro._foundation.validation import is_validation_enabled
 from pyro.infer.checks import check_model_guide_match, check_site_shape
 from pyro.poutine.handlers import infer_config, queue, replay, trace
+from pyro.poutine.log_density import score_site
 from pyro.poutine.sites import site_is_latent, site_is_sample, site_is_subsample
 from pyro.poutine.trace_struct import Trace
 
@@ -62,6 +63,7 @@ def follow(
     model: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    with_totals: bool = True,
 ) -> Trace:
     """Run the model at the values of a run of its guide; score and check both.
 
@@ -70,6 +72,7 @@ def follow(
     :param model: the model.
     :param args: its arguments.
     :param kwargs: its keyword arguments.
+    :param with_totals: whether the model's sites shall hold their ``log_prob_sum``.
     :returns: the trace of the model, of the same graph type.
     :raises ValueError: as :func:`get_importance_trace`.
     """
@@ -81,7 +84,9 @@ def follow(
         check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
     _drop_plate_indices(model_trace)
     _drop_plate_indices(guide_trace)
-    model_trace.compute_log_prob()
+    for site in model_trace.nodes.values():
+        if site_is_sample(site):
+            score_site(site, model_trace.nodes, with_totals)
     guide_trace.compute_score_parts()
     if validating:
         for record in (model_trace, guide_trace):

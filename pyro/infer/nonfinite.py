@@ -126,7 +126,7 @@ def warn_of_nan_loss(loss: float, traces: Iterable[Trace]) -> None:
         for name, site in trace.nodes.items():
             if site_is_param(site) and torch_isnan(site["value"].detach()):
                 params[name] = None
-            elif site_is_sample(site) and torch_isnan(site.get("log_prob_sum", 0.0)):
+            elif site_is_sample(site) and torch_isnan(site.get("log_prob", 0.0)):
                 sites[name] = None
     where = "; ".join(
         f"{kind} {', '.join(map(repr, names))}"

@@ -86,7 +86,7 @@ class TraceEnum_ELBO(ELBO):
         depth = int(self.max_plate_nesting)
         enumerated_guide = enum(guide, first_available_dim=-1 - depth)
         for guide_trace in iter_discrete_traces("flat", enumerated_guide, *args, **kwargs):
-            model_trace = follow(guide_trace, depth, enum(model), args, kwargs)
+            model_trace = follow(guide_trace, depth, enum(model), args, kwargs, False)
             if self.strict_enumeration_warning:
                 _warn_if_idle(model_trace, guide_trace)
             guide_trace.pack_tensors()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from pyro._foundation.errors import site_error
+from pyro.ops.enumerated_support import mark_support, support_dim
 
 Site = Mapping[str, Any]
 
@@ -65,7 +66,8 @@ def place_values(values: torch.Tensor, event_dim: int, dim: int) -> torch.Tensor
     batch_dim = values.dim() - 1 - event_dim
     batch, event = values.shape[1 : 1 + batch_dim], values.shape[1 + batch_dim :]
     if batch.numel() == 1:
-        return values.reshape(-1, *(1,) * (-1 - dim), *event)
+        placed = values.reshape(-1, *(1,) * (-1 - dim), *event)
+        return placed if support_dim(values) is None else mark_support(placed, dim)
     if batch_dim < -dim:
         return values.reshape(-1, *(1,) * (-1 - dim - batch_dim), *batch, *event)
     return values.transpose(0, 1 + batch_dim + dim).squeeze(0)

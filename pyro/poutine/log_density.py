@@ -19,7 +19,9 @@ from pyro.poutine.sites import Site
 Node = dict[str, Any]
 
 
-def score_site(site: Node, record: Mapping[str, Site] = NO_RECORD) -> torch.Tensor:
+def score_site(
+    site: Node, record: Mapping[str, Site] = NO_RECORD, with_total: bool = True
+) -> torch.Tensor:
     """Return ``s * m * log p(x)`` of a sample site, element by element.
 
     The site keeps it as ``log_prob``, ``m * log p(x)`` as ``unscaled_log_prob`` and the total as
@@ -27,6 +29,7 @@ def score_site(site: Node, record: Mapping[str, Site] = NO_RECORD) -> torch.Tens
 
     :param site: a sample node of a trace, or a message on its way back.
     :param record: the nodes of the run that the site is part of, for the check of its shapes.
+    :param with_total: whether to sum the batch too.
     :returns: a tensor of the site's batch shape.
     :raises ValueError: that names the site, where the law refuses the value or the density does
         not fit the plates around the site.
@@ -37,7 +40,9 @@ def score_site(site: Node, record: Mapping[str, Site] = NO_RECORD) -> torch.Tens
         if is_validation_enabled():
             check_density_shape(site, scaled, record)
         site["unscaled_log_prob"] = unscaled
-        _keep(site, scaled)
+        site["log_prob"] = scaled
+    if with_total and "log_prob_sum" not in site:
+        _keep_total(site)
     log_prob: torch.Tensor = site["log_prob"]
     return log_prob
 
@@ -65,7 +70,8 @@ def score_parts_of(site: Node, record: Mapping[str, Site] = NO_RECORD) -> ScoreP
             check_density_shape(site, parts.log_prob, record)
         site["unscaled_log_prob"] = unscaled.log_prob
         site["score_parts"] = parts
-        _keep(site, parts.log_prob)
+        site["log_prob"] = parts.log_prob
+        _keep_total(site)
     parts_kept: ScoreParts = site["score_parts"]
     return parts_kept
 
@@ -96,6 +102,6 @@ def _is_plain(scale: Any, mask: Any) -> bool:
     return mask is None and isinstance(scale, float) and scale == 1.0
 
 
-def _keep(site: Node, log_prob: torch.Tensor) -> None:
-    site["log_prob"] = log_prob
+def _keep_total(site: Node) -> None:
+    log_prob = site["log_prob"]
     site["log_prob_sum"] = log_prob.sum() if log_prob.dim() else log_prob

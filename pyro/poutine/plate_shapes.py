@@ -75,11 +75,24 @@ def check_density_shape(
         return
     frames = {frame.dim: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     _check_dims(site, shape, frames)
-    if _batch_of_value(site) != shape and not site_is_deterministic(site):
+    if not _has_free_dim(site, shape, frames) or site_is_deterministic(site):
+        return
+    if _batch_of_value(site) != shape:
         pair = _squared_dims(site, shape, frames)
         free = [dim for dim in pair or () if dim not in frames]
         if pair and not any(_comes_in_batches(site, dim, shape, record) for dim in free):
             raise _squared(site, shape, frames, *pair)
+
+
+def _has_free_dim(site: Site, shape: torch.Size, frames: Frames) -> bool:
+    """Tell whether a density has several elements along a dim of no plate and no enumeration."""
+    enumerated = (site["infer"] or {}).get("_dim_to_id", ())
+    return any(
+        [
+            size != 1 and dim not in frames and dim not in enumerated
+            for dim, size in enumerate(shape, -len(shape))
+        ]
+    )
 
 
 def _check_dims(site: Site, shape: torch.Size, frames: Frames) -> None:
