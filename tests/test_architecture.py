@@ -24,6 +24,7 @@ FLOORS = {
     "1 tensors, params, optimisers": [
         "pyro.ops.masking",
         "pyro.ops.packed",
+        "pyro.ops.readable",
         "pyro.ops.einsum.*",
         "pyro.ops.*",
         "pyro.params.*",

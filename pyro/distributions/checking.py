@@ -13,6 +13,7 @@ from torch.distributions import constraints
 
 from pyro._foundation.validation import is_validation_enabled
 from pyro._foundation.warnings import warn_once
+from pyro.ops.readable import is_readable as is_readable
 
 Number = float | int
 
@@ -128,25 +129,6 @@ _MAKERS: dict[Any, Callable[[Any, Any], QuickTest]] = {
     type(constraints.lower_cholesky): lambda low, high: QuickTest(None, _is_lower_cholesky),
     type(constraints.positive_definite): lambda low, high: QuickTest(None, _is_positive_definite),
 }
-
-
-def is_readable(value: torch.Tensor) -> bool:
-    """Tell whether the entries of a tensor can be looked at.
-
-    :param value: a tensor; inside :func:`torch.func.vmap`, and while tracing or compiling, there is
-        nothing to see yet.
-
-    >>> is_readable(torch.ones(2))
-    True
-    """
-    if torch.compiler.is_compiling():
-        return False
-    return not (
-        torch._C._functorch.is_functorch_wrapped_tensor(value)
-        or torch._C._get_tracing_state()
-        or value.is_meta
-        or (type(value) is not torch.Tensor and hasattr(value, "fake_mode"))
-    )
 
 
 def belongs(value: Any, constraint: Any, quick: QuickTest | None) -> bool:

@@ -38,6 +38,7 @@ from pyro.poutine.trace_struct import Trace
 Site = Mapping[str, Any]
 # The plates that a site is in: letters of vectorised ones, name and iteration of others.
 Ordinal = frozenset[str | tuple[str, int]]
+NO_PLATES: Ordinal = frozenset()
 Costs = Mapping[Ordinal, Sequence[Tensor]]
 
 
@@ -47,10 +48,13 @@ def ordinal_of(site: Site, plate_to_symbol: Mapping[str, str]) -> Ordinal:
     :param site: a node of a trace.
     :param plate_to_symbol: the letters of vectorised plates by name.
     """
+    stack = site["cond_indep_stack"]
+    if not stack:
+        return NO_PLATES
     return frozenset(
         [
             (frame.name, frame.counter) if frame.dim is None else plate_to_symbol[frame.name]
-            for frame in site["cond_indep_stack"]
+            for frame in stack
         ]
     )
 

@@ -223,7 +223,8 @@ def check_context(site: Site, dims: str, owners: Mapping[str, Site]) -> frozense
     letters = frozenset([letter for letter in dims if letter in owners])
     frames = site["cond_indep_stack"]
     for letter in letters:
-        for frame in owners[letter]["cond_indep_stack"]:
+        around = owners[letter]["cond_indep_stack"]
+        for frame in () if around is frames else around:
             if frame.vectorized and frame not in frames:
                 other = owners[letter]["name"]
                 raise site_error(

@@ -109,21 +109,21 @@ class EnumDims:
         seen = dict(self._everywhere)
         for frame, steps_back in scope.items():
             if steps_back >= 0:
-                for held in self._by_frame.get(frame, ()):
-                    if all(scope.get(other, -1) >= 0 for other in held.frames):
-                        seen[held.dim] = held.id
+                for dim, id_, frames in self._by_frame.get(frame, ()):
+                    if len(frames) == 1 or all(scope.get(other, -1) >= 0 for other in frames):
+                        seen[dim] = id_
         return seen
 
     def _in_the_way(self, scope: MarkovScope) -> Iterator[int]:
         """Yield the dimensions of the sites that a site may meet, at itself or at a later site."""
         active = {frame.context for frame, steps_back in scope.items() if steps_back == 0}
         for frame in scope:
-            for held in self._by_frame.get(frame, ()):
-                if all(_may_meet(other, scope, active) for other in held.frames):
-                    yield held.dim
-        for dim, contexts in self._replayable.items():
+            for dim, _, frames in self._by_frame.get(frame, ()):
+                if len(frames) == 1 or all(_may_meet(one, scope, active) for one in frames):
+                    yield dim
+        for replayable, contexts in self._replayable.items():
             if not contexts <= active:
-                yield dim
+                yield replayable
 
 
 def _visit(frame: MarkovFrame) -> int:

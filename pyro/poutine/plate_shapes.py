@@ -88,10 +88,8 @@ def _has_free_dim(site: Site, shape: torch.Size, frames: Frames) -> bool:
     """Tell whether a density has several elements along a dim of no plate and no enumeration."""
     enumerated = (site["infer"] or {}).get("_dim_to_id", ())
     return any(
-        [
-            size != 1 and dim not in frames and dim not in enumerated
-            for dim, size in enumerate(shape, -len(shape))
-        ]
+        size != 1 and dim not in frames and dim not in enumerated
+        for dim, size in enumerate(shape, -len(shape))
     )
 
 

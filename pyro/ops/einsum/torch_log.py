@@ -20,6 +20,7 @@ from pyro.ops.einsum.layout import (
     shape_of,
 )
 from pyro.ops.einsum.util import Tensordot
+from pyro.ops.readable import is_readable
 
 _LARGE = 2**22
 
@@ -57,7 +58,11 @@ def logsumexp(value: Tensor, dims: Sequence[int], keepdim: bool = False) -> Tens
     >>> logsumexp(x, [0]), torch.autograd.grad(logsumexp(x, [0]), x)
     (tensor(-inf, grad_fn=<...>), (tensor([0., 0.]),))
     """
-    # torch's own gradient is NaN there, so it never gets to see an infinity.
+    if not value.is_cuda and is_readable(value):
+        total = value.logsumexp(tuple(dims), keepdim)
+        if total.numel() and total.detach().min().item() > -torch.inf:
+            return total
+    # torch's own gradient is NaN where all terms are 0, so it never gets to see an infinity.
     lowest = torch.finfo(value.dtype).min
     total = value.clamp(min=lowest).logsumexp(tuple(dims), keepdim)
     return torch.threshold(total, lowest / 2, -torch.inf)
