@@ -23,7 +23,10 @@ def joint_values(sites: Supports) -> Iterator[dict[str, Tensor]]:
     ]
     for chosen in product(*choices):
         yield {
-            name: torch.tensor(flat, dtype=torch.tensor(values).dtype).reshape(shape)
+            name: torch.tensor(
+                flat,
+                dtype=torch.long if isinstance(values, range) else torch.double,
+            ).reshape(shape)
             for (name, (values, shape)), flat in zip(sites.items(), chosen, strict=True)
         }
 
