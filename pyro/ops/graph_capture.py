@@ -30,8 +30,9 @@ class Captured(NamedTuple):
 
     The module takes the inputs one by one and returns a list: the outputs, then those gradients
     that there are. ``outputs`` counts the former; ``wiring`` holds for each of them the position of
-    its gradient by each input, None where it does not depend on it. At ``draws`` and after the list
-    has random numbers that nothing uses: they are drawn so that the generator moves on as it would.
+    its gradient by each input, None where it does not depend on it. At ``draws`` and after, the
+    list has random numbers that nothing uses: they are drawn so that the generator moves on as it
+    would.
     """
 
     module: GraphModule

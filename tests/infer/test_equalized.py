@@ -16,7 +16,6 @@ from pyro.infer import (
     EnergyDistance,
     Importance,
     JitTrace_ELBO,
-    JitTraceMeanField_ELBO,
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
@@ -132,8 +131,7 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "Trace_MMD": lambda: Trace_MMD(rbf, num_particles=3),
     "EnergyDistance": lambda: EnergyDistance(prior_scale=0.5),
     "ReweightedWakeSleep": lambda: ReweightedWakeSleep(num_particles=2),
-    "JitTrace_ELBO": lambda: JitTrace_ELBO(num_particles=2),
-    "JitTraceMeanField_ELBO": lambda: JitTraceMeanField_ELBO(num_particles=2),
+    "JitTrace_ELBO": JitTrace_ELBO,  # to compile the others takes the same path, and takes long
 }
 EVERY_PAIR = pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
 EVERY_GUIDE = pytest.mark.parametrize("make", GUIDES.values(), ids=list(GUIDES))
