@@ -200,6 +200,17 @@ def check_site_shape(site: Site, max_plate_nesting: float) -> None:
         ...
     ValueError: At site 'x': log density has shape (3,), with 3 elements at dim -1, which belongs...
     """
+    check_plates_of_site(site, max_plate_nesting)
+    check_density_shape(dict(site), site["log_prob"])
+
+
+def check_plates_of_site(site: Site, max_plate_nesting: float) -> None:
+    """Check that a site's plates lie where plates may, and that no other dim there is a batch.
+
+    :param site: a sample node of a trace that holds its ``log_prob``.
+    :param max_plate_nesting: how many batch dimensions belong to plates; further left is free.
+    :raises ValueError: that names the site, its plates and the remedy.
+    """
     shape = site["log_prob"].shape
     frames = {frame.dim: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     for dim, frame in frames.items():
@@ -209,7 +220,6 @@ def check_site_shape(site: Site, max_plate_nesting: float) -> None:
                 f"plate {frame.name!r} has dim={dim}, but max_plate_nesting is {max_plate_nesting}",
                 f"Pass max_plate_nesting={-dim} or more to the objective.",
             )
-    check_density_shape(dict(site), site["log_prob"])
     for dim in range(-1, -int(min(len(shape), max_plate_nesting)) - 1, -1):
         if shape[dim] != 1 and dim not in frames:
             plates = _listed(frame.name for frame in frames.values())

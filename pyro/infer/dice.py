@@ -80,6 +80,19 @@ def enumerated_symbol(site: Site) -> str | None:
     return None if dim is None else infer["_dim_to_symbol"][dim]
 
 
+def weighs(site: Site) -> bool:
+    """Tell whether a guide site gives weights to what depends on it.
+
+    :param site: a site of a guide; one that is not enumerated holds its ``score_parts``.
+    """
+    if not site_is_latent(site):
+        return False
+    infer = site["infer"] or {}
+    if "_enumerate_dim" in infer or "_enum_total" in infer:
+        return True
+    return not is_identically_zero(site["score_parts"].score_function)
+
+
 def compute_site_dice_factor(site: Site) -> tuple[Tensor | float, float]:
     """Return the logarithm of the weight that a guide site gives to what depends on it.
 
@@ -183,12 +196,12 @@ class Dice:
         self._sequential: list[tuple[Ordinal, Tensor, float]] = []
         self._scores: list[tuple[Ordinal, Tensor]] = []
         self._marginals: dict[frozenset[str], Tensor] = {}
-        sites = [(name, site) for name, site in guide_trace.nodes.items() if site_is_latent(site)]
+        sites = [(name, site) for name, site in guide_trace.nodes.items() if weighs(site)]
         letters = {symbol for _, site in sites if (symbol := enumerated_symbol(site))}
         for rank, (name, site) in enumerate(sites):
             weight, log_total = compute_site_dice_factor(site)
             ordinal, symbol = ordering[name], enumerated_symbol(site)
-            if isinstance(weight, float):
+            if not isinstance(weight, Tensor):
                 continue
             if symbol is not None:
                 own = frozenset(letters.intersection(dims_of(weight)) | {symbol})

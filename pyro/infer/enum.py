@@ -7,9 +7,10 @@ from typing import Any, TypeVar, overload
 
 from pyro._foundation.errors import site_error
 from pyro._foundation.validation import is_validation_enabled
-from pyro.infer.checks import check_model_guide_match, check_site_shape
-from pyro.poutine.handlers import infer_config, queue, replay, trace
+from pyro.infer.checks import check_model_guide_match, check_plates_of_site
+from pyro.poutine.handlers import escape, infer_config, queue, replay, trace
 from pyro.poutine.log_density import score_site
+from pyro.poutine.runtime import NonlocalExit
 from pyro.poutine.sites import site_is_latent, site_is_sample, site_is_subsample
 from pyro.poutine.trace_struct import Trace
 
@@ -88,11 +89,11 @@ def follow(
         if site_is_sample(site):
             score_site(site, model_trace.nodes, with_totals)
     guide_trace.compute_score_parts()
-    if validating:
+    if validating:  # scoring has checked the rest
         for record in (model_trace, guide_trace):
             for site in record.nodes.values():
                 if site_is_sample(site):
-                    check_site_shape(site, max_plate_nesting)
+                    check_plates_of_site(site, max_plate_nesting)
     return model_trace
 
 
@@ -172,6 +173,15 @@ def iter_discrete_traces(
     >>> len(list(iter_discrete_traces("flat", coins)))
     4
     """
+    # Most programs have no such site; then the first run is all there is.
+    alone = escape(fn, escape_fn=partial(iter_discrete_escape, Trace()))
+    try:
+        only = trace(alone, graph_type=graph_type).get_trace(*args, **kwargs)
+    except NonlocalExit as left:
+        left.reset_stack()
+    else:
+        yield only
+        return
     runs: SimpleQueue[Trace] = SimpleQueue()
     runs.put(Trace(graph_type))
     queued = queue(fn, queue=runs, escape_fn=iter_discrete_escape, extend_fn=iter_discrete_extend)

@@ -73,12 +73,14 @@ class ModelFactors:
 
     def _add(self, site: Site, owners: Mapping[str, Site]) -> None:
         ordinal = ordinal_of(site, self.plate_to_symbol)
-        dims = packed_density(site, "log_prob")
-        letters = check_context(site, dims_of(dims), owners)
+        log_prob = packed_density(site, "log_prob")
+        letters = check_context(site, dims_of(log_prob), owners)
         if letters.isdisjoint(self.variables):
-            self.costs.setdefault(ordinal, []).append(dims)
-        else:
-            self.factors.append(Factor(site, ordinal, unscaled_density(site)))
+            self.costs.setdefault(ordinal, []).append(log_prob)
+            return
+        if site["log_prob"] is not site["unscaled_log_prob"] or site["mask"] is not None:
+            log_prob = unscaled_density(site)
+        self.factors.append(Factor(site, ordinal, log_prob))
 
     def add(self, site: Site, log_prob: Tensor) -> None:
         """Take in what another site contributes.

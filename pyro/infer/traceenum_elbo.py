@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pyro._foundation.warnings import warn_once
-from pyro.infer.dice import Dice, ordinal_of
+from pyro.infer.dice import Dice, ordinal_of, weighs
 from pyro.infer.elbo import ELBO, Args, Kwargs, ParticleLoss, Program
 from pyro.infer.enum import follow, iter_discrete_traces
-from pyro.infer.enum_factors import ModelFactors, check_context, enumerated_sites
+from pyro.infer.enum_factors import ModelFactors, check_context, enumerated_sites, packed_density
 from pyro.infer.enum_posterior import posterior_marginals, posterior_values
 from pyro.infer.nonfinite import warn_of_nan_loss
 from pyro.infer.numerics import torch_item
@@ -21,6 +21,7 @@ from pyro.poutine.handlers import block, enum, replay
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
 from pyro.poutine.sites import site_is_latent, site_is_sample
+from pyro.poutine.trace_packing import pack_site
 from pyro.poutine.trace_struct import Trace
 
 Self = TypeVar("Self", bound="BackwardSampleMessenger")
@@ -89,7 +90,7 @@ class TraceEnum_ELBO(ELBO):
             model_trace = follow(guide_trace, depth, enum(model), args, kwargs, False)
             if self.strict_enumeration_warning:
                 _warn_if_idle(model_trace, guide_trace)
-            guide_trace.pack_tensors()
+            guide_trace.symbolize_dims()
             yield model_trace, guide_trace
 
     def _particle_loss(self, model_trace: Trace, guide_trace: Trace) -> ParticleLoss:
@@ -224,7 +225,7 @@ def expected_bound(model_trace: Trace, guide_trace: Trace) -> Tensor:
     """Return the expectation of ``log p - log q`` over what was enumerated, given what was drawn.
 
     :param model_trace: a scored run of the model.
-    :param guide_trace: the run of the guide that it follows, packed.
+    :param guide_trace: the run of the guide that it follows, whose dims have letters.
     :returns: a scalar whose gradient is, in the mean over the draws, that of the bound.
     :raises ValueError: as :class:`~pyro.infer.enum_factors.ModelFactors`.
     """
@@ -234,6 +235,8 @@ def expected_bound(model_trace: Trace, guide_trace: Trace) -> Tensor:
     for name, site in guide_trace.nodes.items():
         if site_is_sample(site):
             ordering[name] = ordinal_of(site, guide_trace.plate_to_symbol)
+            if weighs(site):
+                pack_site(site)
             charge = _charge(site)
             check_context(site, dims_of(charge), owners)
             costs.setdefault(ordering[name], []).append(charge)
@@ -242,10 +245,9 @@ def expected_bound(model_trace: Trace, guide_trace: Trace) -> Tensor:
 
 def _charge(site: Node) -> Tensor:
     """Return ``-log q`` of a guide site, with a gradient that is the bound's in the mean."""
-    packed, infer = site["packed"], site["infer"]
-    log_prob: Tensor = packed["log_prob"]
+    infer, score_function = site["infer"], site["score_parts"].score_function
+    log_prob = packed_density(site, "log_prob")
     is_summed = "_enumerate_dim" in infer and infer.get("num_samples") is None
-    score_function = packed["score_parts"].score_function
     if not is_summed and not infer.get("_enum_total") and not is_identically_zero(score_function):
         log_prob = named(log_prob.detach(), dims_of(log_prob))  # its own gradient has mean 0
     return named(-log_prob, dims_of(log_prob))

@@ -128,10 +128,10 @@ CLAUSES: dict[str, dict[str, str]] = {
         "the_next_run_without_equalize_has_the_modules_own_parameters tying_again_is_tying",
     },
     "outer reparam, lift and uncondition leave members alone": {
-        "poutine/equalize_composition": ""
+        "poutine/equalize_composition": "uncondition_outside_leaves_members_alone "
         "reparam_outside_rewrites_the_owner_and_leaves_members_alone "
         "lift_outside_lifts_the_owner_and_leaves_the_member_alone "
-        "uncondition_outside_leaves_members_alone uncondition_outside_draws_an_observed_owner "
+        "uncondition_outside_draws_an_observed_owner "
         "a_prior_for_a_member_alone_lifts_nothing lift_inside_makes_sample_sites_to_tie "
         "svi_runs_on_a_lifted_model_with_a_tied_parameter "
         "a_module_with_tied_parameters_is_lifted "
