@@ -20,7 +20,9 @@ from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.empirical import Empirical
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
+from pyro.distributions.projected_normal import ProjectedNormal
 from pyro.distributions.score_parts import ScoreParts
+from pyro.distributions.stable import Stable
 from pyro.distributions.torch import *  # noqa: F403
 from pyro.distributions.torch import __all__ as _torch_names
 from pyro.distributions.torch_distribution import (
@@ -45,7 +47,9 @@ __all__ = [
     "ExpandedDistribution",
     "MaskedDistribution",
     "MultivariateStudentT",
+    "ProjectedNormal",
     "ScoreParts",
+    "Stable",
     "TorchDistribution",
     "TorchDistributionMixin",
     "TransformModule",

@@ -235,6 +235,8 @@ EXAMPLES = [
             dist.Normal(t([0.5, -1.0]), t(2.0)), transforms.StickBreakingTransform()
         )
     ),
+    Example(lambda t: dist.ProjectedNormal(t([0.5, -1.0, 2.0]))),
+    Example(lambda t: dist.ProjectedNormal(t([[0.5, -1.0], [0.0, 0.3]]))),
     two("Uniform", st.uniform([0.5, -1.0], [1.5, 3.0]), low=[0.5, -1.0], high=[2.0, 2.0]),
     Example(lambda t: dist.Unit(t([0.5, -1.0]))),
     two(
@@ -251,6 +253,9 @@ EXAMPLES = [
 
 # Base classes, of which there is no example.
 ABSTRACT = {"Distribution", "ExponentialFamily", "TorchDistribution", "TorchDistributionMixin"}
+
+# Laws that draw only; their tests are in files of their own.
+WITHOUT_DENSITY = {"Stable"}
 
 
 def ids(example: Example) -> str:

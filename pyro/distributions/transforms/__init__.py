@@ -16,6 +16,8 @@ from pyro.distributions.transforms.cholesky import (
     CorrLCholeskyTransform,
     CorrMatrixCholeskyTransform,
 )
+from pyro.distributions.transforms.discrete_cosine import DiscreteCosineTransform
+from pyro.distributions.transforms.haar import HaarTransform
 from pyro.distributions.transforms.iterated import iterated
 from pyro.distributions.transforms.lower_cholesky_affine import LowerCholeskyAffine
 from pyro.distributions.transforms.normalize import Normalize
@@ -39,6 +41,8 @@ __all__ = [
     "ConditionalPlanar",
     "CorrLCholeskyTransform",
     "CorrMatrixCholeskyTransform",
+    "DiscreteCosineTransform",
+    "HaarTransform",
     "LowerCholeskyAffine",
     "Normalize",
     "OrderedTransform",

@@ -1,5 +1,37 @@
 """Door: reparameterisations."""
 
+from pyro.infer.reparam.conjugate import ConjugateReparam
+from pyro.infer.reparam.discrete_cosine import DiscreteCosineReparam
+from pyro.infer.reparam.haar import HaarReparam
+from pyro.infer.reparam.loc_scale import LocScaleReparam
+from pyro.infer.reparam.projected_normal import ProjectedNormalReparam
 from pyro.infer.reparam.reparam import Reparam, ReparamMessage, ReparamResult
+from pyro.infer.reparam.softmax import GumbelSoftmaxReparam
+from pyro.infer.reparam.split import SplitReparam
+from pyro.infer.reparam.stable import LatentStableReparam, StableReparam, SymmetricStableReparam
+from pyro.infer.reparam.strategies import AutoReparam, MinimalReparam, Strategy
+from pyro.infer.reparam.studentt import StudentTReparam
+from pyro.infer.reparam.transform import TransformReparam
+from pyro.infer.reparam.unit_jacobian import UnitJacobianReparam
 
-__all__ = ["Reparam", "ReparamMessage", "ReparamResult"]
+__all__ = [
+    "AutoReparam",
+    "ConjugateReparam",
+    "DiscreteCosineReparam",
+    "GumbelSoftmaxReparam",
+    "HaarReparam",
+    "LatentStableReparam",
+    "LocScaleReparam",
+    "MinimalReparam",
+    "ProjectedNormalReparam",
+    "Reparam",
+    "ReparamMessage",
+    "ReparamResult",
+    "SplitReparam",
+    "StableReparam",
+    "Strategy",
+    "StudentTReparam",
+    "SymmetricStableReparam",
+    "TransformReparam",
+    "UnitJacobianReparam",
+]
