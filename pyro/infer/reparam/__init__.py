@@ -4,6 +4,7 @@ from pyro.infer.reparam.conjugate import ConjugateReparam
 from pyro.infer.reparam.discrete_cosine import DiscreteCosineReparam
 from pyro.infer.reparam.haar import HaarReparam
 from pyro.infer.reparam.loc_scale import LocScaleReparam
+from pyro.infer.reparam.neutra import NeuTraReparam
 from pyro.infer.reparam.projected_normal import ProjectedNormalReparam
 from pyro.infer.reparam.reparam import Reparam, ReparamMessage, ReparamResult
 from pyro.infer.reparam.softmax import GumbelSoftmaxReparam
@@ -23,6 +24,7 @@ __all__ = [
     "LatentStableReparam",
     "LocScaleReparam",
     "MinimalReparam",
+    "NeuTraReparam",
     "ProjectedNormalReparam",
     "Reparam",
     "ReparamMessage",
