@@ -52,8 +52,7 @@ class NeuTraReparam(Reparam):
     >>> sorted(neutra.transform_sample(record.nodes["x_shared_latent"]["value"]))
     ['x', 'y']
 
-    Source: Hoffman et al. 2019, *NeuTra-lizing Bad Geometry in Hamiltonian Monte Carlo Using Neural
-    Transport*, arXiv:1903.03704.
+    Source: Hoffman et al. 2019, arXiv:1903.03704.
     """
 
     def __init__(self, guide: AutoContinuous) -> None:
