@@ -82,10 +82,10 @@ NOT_THERE_YET: dict[str, str] = {
         LinearHMM LKJ LKJCorrCholesky Logistic LogNormalNegativeBinomial MaskedMixture
         MixtureOfDiagNormals MixtureOfDiagNormalsSharedCovariance
         NanMaskedMultivariateNormal NanMaskedNormal OMTMultivariateNormal OneOneMatching
-        OneTwoMatching OrderedLogistic ProjectedNormal Rejector
+        OneTwoMatching OrderedLogistic  Rejector
         RelaxedBernoulliStraightThrough RelaxedOneHotCategoricalStraightThrough
         SineBivariateVonMises SineSkewed SkewLogistic SoftAsymmetricLaplace SoftLaplace
-        SpanningTree Stable StableWithLogProb TruncatedPolyaGamma VonMises3D
+        SpanningTree StableWithLogProb TruncatedPolyaGamma VonMises3D
         ZeroInflatedDistribution ZeroInflatedNegativeBinomial ZeroInflatedPoisson
     """,
     "infer": """

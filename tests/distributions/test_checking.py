@@ -1,7 +1,6 @@
 """Wrong parameters and values are refused with an error that says which, why, and what to do."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,160 +8,15 @@ import torch
 
 import pyro.distributions as dist
 from pyro.distributions import constraints
-from tests.distributions.table import ABSTRACT
+from tests.distributions.table import (
+    ABSTRACT,
+    MADE_OF_OTHERS,
+    WRONG_PARAMETERS,
+    WRONG_VALUES,
+)
 
 T = torch.tensor
 NAN = math.nan
-
-# law, what builds it wrongly, the parameter, the constraint
-WRONG_PARAMETERS: list[tuple[str, Callable[[], Any], str, str]] = [
-    ("Bernoulli", lambda: dist.Bernoulli(1.5), "probs", "Interval"),
-    ("Bernoulli", lambda: dist.Bernoulli(logits=T([0.0, NAN])), "logits", "Real"),
-    ("Beta", lambda: dist.Beta(T([1.0, -1.0]), 1.0), "concentration1", "GreaterThan"),
-    ("Beta", lambda: dist.Beta(1.0, 0.0), "concentration0", "GreaterThan"),
-    ("Binomial", lambda: dist.Binomial(T([1.5]), T([0.5])), "total_count", "IntegerGreaterThan"),
-    ("Binomial", lambda: dist.Binomial(2, T([0.5, -0.1])), "probs", "Interval"),
-    ("Categorical", lambda: dist.Categorical(T([0.5, -0.5, 1.0])), "probs", "Simplex"),
-    ("Categorical", lambda: dist.Categorical(torch.zeros(3)), "probs", "Simplex"),
-    ("Categorical", lambda: dist.Categorical(logits=T([0.5, NAN])), "logits", "Real"),
-    ("Cauchy", lambda: dist.Cauchy(NAN, 1.0), "loc", "Real"),
-    ("Cauchy", lambda: dist.Cauchy(0.0, -1.0), "scale", "GreaterThan"),
-    ("Chi2", lambda: dist.Chi2(0.0), "df", "GreaterThan"),
-    ("ContinuousBernoulli", lambda: dist.ContinuousBernoulli(T(2.0)), "probs", "Interval"),
-    ("Delta", lambda: dist.Delta(T(0.0), log_density=NAN), "log_density", "Real"),
-    ("Dirichlet", lambda: dist.Dirichlet(T([1.0, -1.0])), "concentration", "GreaterThan"),
-    ("Exponential", lambda: dist.Exponential(-2), "rate", "GreaterThan"),
-    ("FisherSnedecor", lambda: dist.FisherSnedecor(1.0, T([1.0, 0.0])), "df2", "GreaterThan"),
-    ("Gamma", lambda: dist.Gamma(1.0, T([[1.0, 2.0], [3.0, -4.0]])), "rate", "GreaterThan"),
-    ("GeneralizedPareto", lambda: dist.GeneralizedPareto(0.0, -1.0, 0.5), "scale", "GreaterThan"),
-    ("Geometric", lambda: dist.Geometric(0.0), "probs", "GreaterThan"),
-    ("Geometric", lambda: dist.Geometric(T([1.2])), "probs", "Interval"),
-    ("Gumbel", lambda: dist.Gumbel(0.0, 0.0), "scale", "GreaterThan"),
-    ("HalfCauchy", lambda: dist.HalfCauchy(-1.0), "scale", "GreaterThan"),
-    ("HalfNormal", lambda: dist.HalfNormal(T([-1.0, 1.0])), "scale", "GreaterThan"),
-    ("InverseGamma", lambda: dist.InverseGamma(-1.0, 1.0), "concentration", "GreaterThan"),
-    ("Kumaraswamy", lambda: dist.Kumaraswamy(1.0, -1.0), "concentration0", "GreaterThan"),
-    ("LKJCholesky", lambda: dist.LKJCholesky(3, -1.0), "concentration", "GreaterThan"),
-    ("Laplace", lambda: dist.Laplace(0.0, T(NAN)), "scale", "GreaterThan"),
-    ("LogNormal", lambda: dist.LogNormal(0.0, -1.0), "scale", "GreaterThan"),
-    ("LogisticNormal", lambda: dist.LogisticNormal(torch.zeros(2), T([1.0, -1.0])), "scale", "Gre"),
-    (
-        "LowRankMultivariateNormal",
-        lambda: dist.LowRankMultivariateNormal(torch.zeros(2), torch.ones(2, 1), T([1.0, -1.0])),
-        "cov_diag",
-        "GreaterThan",
-    ),
-    ("Multinomial", lambda: dist.Multinomial(2, T([-1.0, 2.0])), "probs", "Simplex"),
-    (
-        "MultivariateNormal",
-        lambda: dist.MultivariateNormal(torch.zeros(2), -torch.eye(2)),
-        "covariance_matrix",
-        "PositiveDefinite",
-    ),
-    (
-        "MultivariateNormal",
-        lambda: dist.MultivariateNormal(torch.zeros(2), scale_tril=torch.ones(2, 2)),
-        "scale_tril",
-        "LowerCholesky",
-    ),
-    (
-        "MultivariateStudentT",
-        lambda: dist.MultivariateStudentT(-1.0, torch.zeros(2), torch.eye(2)),
-        "df",
-        "GreaterThan",
-    ),
-    (
-        "MultivariateStudentT",
-        lambda: dist.MultivariateStudentT(1.0, torch.zeros(2), -torch.eye(2)),
-        "scale_tril",
-        "LowerCholesky",
-    ),
-    ("NegativeBinomial", lambda: dist.NegativeBinomial(-1.0, T(0.5)), "total_count", "GreaterThan"),
-    ("NegativeBinomial", lambda: dist.NegativeBinomial(1.0, T(1.0)), "probs", "HalfOpenInterval"),
-    ("Normal", lambda: dist.Normal(0.0, -1), "scale", "GreaterThan"),
-    ("Normal", lambda: dist.Normal(T([0.0, NAN]), 1.0), "loc", "Real"),
-    ("OneHotCategorical", lambda: dist.OneHotCategorical(T([-1.0, 2.0])), "probs", "Simplex"),
-    (
-        "OneHotCategoricalStraightThrough",
-        lambda: dist.OneHotCategoricalStraightThrough(logits=T([NAN, 2.0])),
-        "logits",
-        "Real",
-    ),
-    ("Pareto", lambda: dist.Pareto(1.0, 0.0), "alpha", "GreaterThan"),
-    ("Poisson", lambda: dist.Poisson(-1.0), "rate", "GreaterThanEq"),
-    ("RelaxedBernoulli", lambda: dist.RelaxedBernoulli(-1.0, 0.5), "temperature", "GreaterThan"),
-    (
-        "RelaxedOneHotCategorical",
-        lambda: dist.RelaxedOneHotCategorical(T(1.0), T([-1.0, 2.0])),
-        "probs",
-        "Simplex",
-    ),
-    ("StudentT", lambda: dist.StudentT(-1.0), "df", "GreaterThan"),
-    ("Uniform", lambda: dist.Uniform(1.0, 1.0), "low", "below 'high'"),
-    ("Uniform", lambda: dist.Uniform(T([0.0, 2.0]), 1.0), "low", "below 'high'"),
-    ("Unit", lambda: dist.Unit(T(NAN)), "log_factor", "Real"),
-    ("VonMises", lambda: dist.VonMises(0.0, T(-1.0)), "concentration", "GreaterThan"),
-    ("Weibull", lambda: dist.Weibull(1.0, -1.0), "concentration", "GreaterThan"),
-    ("Wishart", lambda: dist.Wishart(T(0.5), torch.eye(2)), "df", "GreaterThan"),
-    ("Wishart", lambda: dist.Wishart(T(3.0), -torch.eye(2)), "covariance_matrix", "PositiveDef"),
-]
-
-# law, a value outside its support, how the support is called
-WRONG_VALUES: list[tuple[Any, Any, str]] = [
-    (dist.Bernoulli(0.3), T([0.0, 0.5]), "Boolean"),
-    (dist.Beta(1.0, 1.0), T(1.5), "Interval"),
-    (dist.Binomial(3, T(0.5)), T(4.0), "IntegerInterval"),
-    (dist.Categorical(torch.ones(3)), T(3), "IntegerInterval"),
-    (dist.Categorical(torch.ones(2, 3)), T([1, -1]), "IntegerInterval"),
-    (dist.Cauchy(0.0, 1.0), T(NAN), "Real"),
-    (dist.Chi2(1.0), T(-1.0), "GreaterThanEq"),
-    (dist.ContinuousBernoulli(0.3), T(-0.1), "Interval"),
-    (dist.Delta(T(0.0)), T(NAN), "Real"),
-    (dist.Dirichlet(torch.ones(2)), T([0.5, 0.6]), "Simplex"),
-    (dist.Exponential(1.0), T([1.0, -1.0]), "GreaterThanEq"),
-    (dist.FisherSnedecor(1.0, 1.0), T(0.0), "GreaterThan"),
-    (dist.Gamma(1.0, 1.0), T(-1.0), "GreaterThanEq"),
-    (dist.GeneralizedPareto(0.0, 1.0, 1.0), T(-1.0), "GreaterThanEq"),
-    (dist.GeneralizedPareto(0.0, 1.0, -1.0), T(1.5), "Interval"),
-    (dist.Geometric(0.5), T(0.5), "IntegerGreaterThan"),
-    (dist.Gumbel(0.0, 1.0), T(NAN), "Real"),
-    (dist.HalfCauchy(1.0), T(-1.0), "GreaterThanEq"),
-    (dist.HalfNormal(1.0), T(-1.0), "GreaterThanEq"),
-    (dist.InverseGamma(1.0, 1.0), T(0.0), "GreaterThan"),
-    (dist.Kumaraswamy(1.0, 1.0), T(1.5), "Interval"),
-    (dist.LKJCholesky(2), torch.ones(2, 2), "CorrCholesky"),
-    (dist.Laplace(0.0, 1.0), T(NAN), "Real"),
-    (dist.LogNormal(0.0, 1.0), T([1.0, 0.0]), "GreaterThan"),
-    (dist.LogisticNormal(torch.zeros(2), torch.ones(2)), torch.ones(3), "Simplex"),
-    (dist.Multinomial(3, torch.ones(2)), T([2.0, 2.0]), "Multinomial"),
-    (dist.MultivariateNormal(torch.zeros(2), torch.eye(2)), T([0.0, NAN]), "Real"),
-    (dist.MultivariateStudentT(1.0, torch.zeros(2), torch.eye(2)), T([0.0, NAN]), "Real"),
-    (dist.NegativeBinomial(1.0, T(0.5)), T(-1.0), "IntegerGreaterThan"),
-    (dist.Normal(0.0, 1.0), T([0.0, NAN, 1.0]), "Real"),
-    (dist.OneHotCategorical(torch.ones(2)), T([1.0, 1.0]), "OneHot"),
-    (dist.Pareto(1.0, 1.0), T(0.5), "GreaterThanEq"),
-    (dist.Poisson(1.0), T(-1.0), "IntegerGreaterThan"),
-    (dist.RelaxedBernoulli(1.0, 0.5), T(1.5), "Interval"),
-    (dist.RelaxedOneHotCategorical(1.0, torch.ones(2)), T([0.5, 0.6]), "Simplex"),
-    (dist.StudentT(1.0), T(NAN), "Real"),
-    (dist.Uniform(0.0, 1.0), T([0.5, 1.5]), "Interval"),
-    (dist.Uniform(torch.zeros(2), 1.0), T([0.5, 1.5]), "Interval"),
-    (dist.VonMises(0.0, 1.0), T(NAN), "Real"),
-    (dist.Weibull(1.0, 1.0), T(-1.0), "GreaterThan"),
-    (dist.Wishart(T(3.0), torch.eye(2)), -torch.eye(2), "PositiveDefinite"),
-    (dist.Normal(torch.zeros(2), 1.0).to_event(1), T([0.0, NAN]), "Real"),
-    (dist.Normal(0.0, 1.0).mask(True), T(NAN), "Real"),
-    (dist.Gamma(1.0, 1.0).mask(T([True, True])), T([1.0, -1.0]), "GreaterThanEq"),
-]
-
-MADE_OF_OTHERS = {
-    "Empirical",
-    "ExpandedDistribution",
-    "Independent",
-    "MaskedDistribution",
-    "MixtureSameFamily",
-    "TransformedDistribution",
-}
 
 
 @pytest.mark.parametrize("law, build, name, constraint", WRONG_PARAMETERS)

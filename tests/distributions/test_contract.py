@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import pyro.distributions as dist
-from tests.distributions.table import ABSTRACT, EXAMPLES, WITHOUT_DENSITY, Example, ids
+from tests.distributions.examples.example import Example
+from tests.distributions.table import ABSTRACT, EXAMPLES, WITHOUT_DENSITY, ids
 from tests.helpers import assert_close
 
 every_law = pytest.mark.parametrize("example", EXAMPLES, ids=ids)

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 import pyro.distributions as dist
-from tests.distributions.table import EXAMPLES, Example, ids
+from tests.distributions.examples.example import Example
+from tests.distributions.table import EXAMPLES, ids
 from tests.helpers import assert_close
 
 
