@@ -61,6 +61,10 @@ class EmpiricalMarginal(Empirical):
             log_weights = torch.stack([torch.stack([weights[i] for i in one]) for one in order])
         super().__init__(samples, log_weights, validate_args)
 
+    def _get_samples_and_weights(self) -> tuple[Tensor, Tensor]:
+        """Return the values and their logarithmic weights; libraries ask for them by this name."""
+        return self._samples, self._log_weights
+
 
 def _value(record: Trace, sites: str | Sequence[str]) -> Tensor:
     if not isinstance(sites, str):

@@ -81,6 +81,9 @@ def test_a_marginal_is_the_law_of_a_sites_weighted_values() -> None:
     assert_close(law.mean, 1.1)
     assert_close(law.log_prob(torch.tensor(1.0)).exp(), 0.5)
     assert_close(EmpiricalMarginal(posterior).mean, 1.1)
+    samples, log_weights = law._get_samples_and_weights()  # as libraries ask
+    assert_close(samples, torch.stack(values))
+    assert_close(log_weights.exp(), [0.2, 0.5, 0.3])
     both = EmpiricalMarginal(posterior, ["z", "_RETURN"])
     assert_close(both.mean, [1.1, 1.1])
     marginals = posterior.marginal(["z", "_RETURN"])

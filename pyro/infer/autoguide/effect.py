@@ -122,7 +122,7 @@ class _SitewiseMessenger(AutoMessenger):
         self.locs: Any = PyroModule()
         self.scales: Any = PyroModule()
 
-    def _get_params(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
+    def _get_params(self, name: str, prior: Any) -> tuple[Tensor, ...]:
         """Return the location and scale of a site, which begin at the first call."""
         holders = self._holders.get(name)
         if holders is None:
@@ -151,14 +151,18 @@ class _SitewiseMessenger(AutoMessenger):
         """Return the location to begin with, from the unconstrained value to begin at."""
         return start
 
-    def _median_of(self, site: Any) -> Tensor:
-        name, prior = site["name"], site["fn"]
+    def _get_posterior_median(self, name: str, prior: Any) -> Tensor:
+        """Return the median of a site, given the values of those before it in this run."""
         transform, (loc, _) = _coordinates(name, prior), self._center_and_scale(name, prior)
         median = loc if transform is None else transform(loc)
         return median.expand(prior.shape()).clone()
 
+    def _median_of(self, site: Any) -> Tensor:
+        return self._get_posterior_median(site["name"], site["fn"])
+
     def _center_and_scale(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
-        return self._get_params(name, prior)
+        loc, scale = self._get_params(name, prior)
+        return loc, scale
 
     @pyro_method
     @torch.no_grad()
@@ -317,10 +321,17 @@ class AutoHierarchicalNormalMessenger(AutoNormalMessenger):
             "Leave it out of hierarchical_sites.",
         )
 
-    def _center_and_scale(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
-        loc, scale = self._get_params(name, prior)
+    def _get_params(self, name: str, prior: Any) -> tuple[Tensor, ...]:
+        """Return the location and scale of a site, and its weight where it has one."""
+        params = super()._get_params(name, prior)
         if name in self._weighted:
-            loc = loc + read_attribute(*self._weighted[name]) * _unconstrained_mean(name, prior)
+            return (*params, read_attribute(*self._weighted[name]))
+        return params
+
+    def _center_and_scale(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
+        loc, scale, *weight = self._get_params(name, prior)
+        if weight:
+            loc = loc + weight[0] * _unconstrained_mean(name, prior)
         return loc, scale
 
 

@@ -294,6 +294,21 @@ def test_medians_of_later_sites_are_those_given_the_medians_of_earlier_ones() ->
     assert_close(guide.median(), {"bound": bound, "x": bound / 2})
 
 
+def test_guides_of_libraries_may_override_the_median_and_read_the_parameters() -> None:
+    class Widened(AutoHierarchicalNormalMessenger):
+        def _get_posterior_median(self, name: str, prior: Any) -> Tensor:
+            return super()._get_posterior_median(name, prior) + 1.0
+
+    guide = Widened(uniform_below, hierarchical_sites=["bound"])
+    guide()
+    prior = dist.LogNormal(0.0, 1.0)
+    guide.locs.bound = torch.tensor(0.3)
+    loc, scale, weight = guide._get_params("bound", prior)
+    assert_close((loc, scale, weight), (0.3, 0.1, 1.0))
+    assert_close(guide.median()["bound"], (loc + weight * prior.mean.log()).exp() + 1.0)
+    assert len(guide._get_params("x", dist.Uniform(0.0, 1.0))) == 2
+
+
 def test_a_guide_of_ones_own_may_ask_for_what_ran_before() -> None:
     class Own(AutoMessenger):
         def __init__(self, model: Any) -> None:
