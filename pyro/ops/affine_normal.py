@@ -45,11 +45,12 @@ class AffineNormal(Batch):
     def to_gaussian(self) -> Gaussian:
         """Return this function of ``x`` and ``y`` in information form."""
         if self._gaussian is None:
-            precision = self.scale.pow(-2)
-            info_vec, matrix = pull_back(
-                self.matrix, self.loc * precision, torch.diag_embed(precision)
-            )
-            self._gaussian = Gaussian(_log_density(self.loc, self.scale), info_vec, matrix)
+            with torch.enable_grad():  # what is kept serves later callers, who may need them
+                precision = self.scale.pow(-2)
+                info_vec, matrix = pull_back(
+                    self.matrix, self.loc * precision, torch.diag_embed(precision)
+                )
+                self._gaussian = Gaussian(_log_density(self.loc, self.scale), info_vec, matrix)
         return self._gaussian
 
     def dim(self) -> int:

@@ -457,3 +457,14 @@ def test_chains_must_fit() -> None:
         sequential_gaussian_filter_sample(
             random_gaussian(dim=1), random_gaussian(2, dim=2), noise=torch.zeros(2, 1)
         )
+
+
+def test_what_was_converted_without_gradients_has_them_later() -> None:
+    affine = random_affine(x_dim=2, y_dim=2)
+    affine.scale.requires_grad_()
+    value = torch.randn(4, dtype=torch.float64)
+    with torch.no_grad():
+        affine.to_gaussian()
+    (found,) = torch.autograd.grad(affine.to_gaussian().log_density(value), affine.scale)
+    (direct,) = torch.autograd.grad(affine.log_density(value), affine.scale)
+    assert_close(found, direct)

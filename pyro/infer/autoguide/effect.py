@@ -157,9 +157,6 @@ class _SitewiseMessenger(AutoMessenger):
         median = loc if transform is None else transform(loc)
         return median.expand(prior.shape()).clone()
 
-    def _median_of(self, site: Any) -> Tensor:
-        return self._get_posterior_median(site["name"], site["fn"])
-
     def _center_and_scale(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
         loc, scale = self._get_params(name, prior)
         return loc, scale
@@ -168,7 +165,8 @@ class _SitewiseMessenger(AutoMessenger):
     @torch.no_grad()
     def _medians(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         with block():
-            model = InitMessenger(self._median_of)(self.model)
+            at_median = InitMessenger(lambda m: self._get_posterior_median(m["name"], m["fn"]))
+            model = at_median(self.model)
             record = prune_subsample_sites(trace(model).get_trace(*args, **kwargs))
         return {name: site["value"] for name, site in record.iter_stochastic_nodes()}
 
