@@ -202,8 +202,26 @@ class VonMises(HoldingLaw, torch.distributions.VonMises, TorchDistributionMixin)
 
     loc = Parameter()
     concentration = Parameter()
-    _memoised = ("_loc", "_concentration", "_proposal_r", "variance")
+    _memoised = ("_loc", "_concentration", "_proposal_r")
 
     def __init__(self, loc: Real, concentration: Real, validate_args: bool | None = None) -> None:
         self._hold(VonMises, loc=loc, concentration=concentration)
         self._check_parameters(validate_args)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        k = self.concentration
+        level: torch.Tensor = -(2 * math.pi * torch.special.i0e(k)).log()
+        return torch.addcmul(level, k, torch.cos(value - self.loc) - 1)
+
+    @property
+    def variance(self) -> torch.Tensor:  # type: ignore[override]
+        """The circular variance, :math:`1-I_1(\\kappa)/I_0(\\kappa)`."""
+        k = self.concentration
+        spread: torch.Tensor = 1 - torch.special.i1e(k) / torch.special.i0e(k)
+        return spread

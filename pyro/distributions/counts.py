@@ -264,6 +264,15 @@ class Multinomial(VectorOfChoices, torch.distributions.Multinomial, TorchDistrib
         powers = torch.where(value == 0, 0.0, value * logits)  # where 0 ** 0 is 1
         return (value.sum(-1) + one).lgamma() + (powers - (value + one).lgamma()).sum(-1)
 
+    def entropy(self) -> torch.Tensor:
+        """Return the entropy, from the laws of the counts of single outcomes."""
+        one = constant(1.0, self.probs)
+        counts = torch.arange(self.total_count + 1).to(one).reshape(-1, *(1,) * self.probs.dim())
+        factorials = (counts + one).lgamma()
+        expected = (self._binomial.log_prob(counts).exp() * factorials).sum(0)
+        choices: torch.Tensor = self.total_count * self._categorical.entropy()
+        return choices - factorials[-1].squeeze(-1) + expected.sum(-1)
+
     @staticmethod
     def infer_shapes(  # type: ignore[override]
         total_count: Shape | None = None,

@@ -332,18 +332,31 @@ class GeneralizedPareto(
         if self._validate_args:
             self._validate_sample(value)
         shape = self._operand("concentration", value)
-        z: torch.Tensor = self._z(value)
-        level = -self.scale.log()
+        hazard, level = self._hazard(value), -self.scale.log()
         if isinstance(shape, float):
-            if abs(shape) < _NEARLY_EXPONENTIAL:
-                return level - z
-            power = torch.log1p(z * shape)
-            return torch.sub(level, power, alpha=1 + 1 / shape)
-        exponential = shape.abs() < _NEARLY_EXPONENTIAL
-        safe = torch.where(exponential, 1.0, shape)
-        power = torch.log1p(safe * z) * (1 + 1 / safe)
-        power = torch.where(safe == -1, 0.0, power)  # uniform, also where the logarithm is infinite
-        return level - torch.where(exponential, z + shape * (z - z * z / 2), power)
+            return torch.sub(level, hazard, alpha=1 + shape)
+        times = torch.where(shape == -1, 0.0, (1 + shape) * hazard)  # uniform, also at the end
+        return level - times
+
+    def _hazard(self, value: torch.Tensor) -> torch.Tensor:
+        """Return minus the logarithm of the probability of what is greater."""
+        shape = self._operand("concentration", value)
+        z: torch.Tensor = self._z(value)
+        if isinstance(shape, float):
+            exponential = abs(shape) < _NEARLY_EXPONENTIAL
+            return z if exponential else torch.log1p(z * shape) / shape
+        series = shape.abs() < _NEARLY_EXPONENTIAL
+        safe = torch.where(series, 1.0, shape)
+        return torch.where(series, z - shape * z * z / 2, torch.log1p(safe * z) / safe)
+
+    def log_survival_function(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log probability of what is greater.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        return -self._hazard(value)
 
     def icdf(self, value: torch.Tensor) -> torch.Tensor:
         """Return the value at which the distribution function is as given.

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.distributions import examples
 from tests.distributions.examples.example import Example, WrongParameter, WrongValue
@@ -39,3 +42,10 @@ def ids(example: Example) -> str:
     """Name an example by its law and shapes."""
     law = example.make()
     return f"{type(law).__name__}{tuple(law.batch_shape)}{tuple(law.event_shape)}"
+
+
+def some(condition: Callable[[Example], bool]) -> Any:
+    """Run a test over those examples that satisfy a condition; there must be some."""
+    chosen = [example for example in EXAMPLES if condition(example)]
+    assert chosen
+    return pytest.mark.parametrize("example", chosen, ids=ids)

@@ -10,6 +10,7 @@ from torch import Tensor
 import pyro.distributions as dist
 from pyro.distributions import transforms
 from tests.distributions.examples.example import Example, Tensors, two
+from tests.distributions.integration import circle
 
 L3 = [[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.5, 0.2, 1.3]]
 A2 = [[1.2, 0.3], [-0.2, 0.9]]
@@ -152,7 +153,7 @@ EXAMPLES = [
     Example(lambda t: dist.Normal(0.5, t([2.0, 1.0])), st.norm(0.5, [2.0, 1.0])),
     Example(lambda t: dist.OneHotCategorical(t([0.2, 0.5, 0.3]))),
     Example(lambda t: dist.OneHotCategorical(logits=t([[0.2, 0.5, 0.3], [1.0, 0.0, 2.0]]))),
-    Example(lambda t: dist.OneHotCategoricalStraightThrough(t([0.2, 0.5, 0.3]))),
+    Example(lambda t: dist.OneHotCategoricalStraightThrough(t([0.2, 0.5, 0.3])), biased=True),
     two("Pareto", st.pareto([3.0, 1.5], scale=[1.0, 2.0]), scale=[1.0, 2.0], alpha=[3.0, 1.5]),
     two("Poisson", st.poisson([3.0, 0.5]), rate=[3.0, 0.5]),
     Example(lambda t: dist.Poisson(t([3.0, 0.5]), is_sparse=True), st.poisson([3.0, 0.5])),
@@ -183,8 +184,11 @@ EXAMPLES = [
     Example(lambda t: dist.ProjectedNormal(t([[0.5, -1.0], [0.0, 0.3]]))),
     two("Uniform", st.uniform([0.5, -1.0], [1.5, 3.0]), low=[0.5, -1.0], high=[2.0, 2.0]),
     Example(lambda t: dist.Unit(t([0.5, -1.0]))),
-    two(
-        "VonMises", st.vonmises([2.0, 0.5], [0.5, -1.0]), loc=[0.5, -1.0], concentration=[2.0, 0.5]
+    Example(
+        lambda t: dist.VonMises(t([0.5, -1.0]), t([2.0, 0.5])),
+        st.vonmises([2.0, 0.5], [0.5, -1.0]),
+        lambda laws: laws.VonMises(0.5, 2.0),
+        nodes=circle,
     ),
     two(
         "Weibull",

@@ -6,7 +6,8 @@ dtype and can collect the parameters to differentiate with respect to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +21,28 @@ WrongParameter = tuple[str, Callable[[], Any], str, str]
 WrongValue = tuple[Any, Any, str]
 
 
-@dataclass
+@dataclass(eq=False)
 class Example:
     """A law with parameters.
 
     :param build: makes the law, given a function from nested lists to tensors.
     :param reference: SciPy's frozen law with the same parameters.
     :param numbers: the same law from Python numbers, where it takes them; of batch shape ().
-    :param torch_law: the same law of torch.distributions, where there is one.
     :param pathwise: whether a draw is a smooth function of the parameters at a fixed seed.
+    :param nodes: what to integrate over, where it does not follow from the support: a function
+        from the law to ``Nodes`` of :mod:`tests.distributions.integration`, ``circle`` for one.
+    :param proper: whether the density integrates to 1, over a measure without atoms if the support
+        is continuous; None to deduce it.
+    :param biased: whether gradients of draws are not those of expectations, by design.
     """
 
     build: Callable[[Tensors], Any]
     reference: Any = None
     numbers: Callable[[Any], Any] | None = None
     pathwise: bool = True
+    nodes: Callable[[Any], Any] | None = None
+    proper: bool | None = None
+    biased: bool = False
 
     @property
     def name(self) -> str:
@@ -51,6 +59,25 @@ class Example:
             return leaves[-1]
 
         return self.build(leaf), leaves
+
+    def make_from(self, leaves: Sequence[Tensor], laws: Any = dist) -> Any:
+        """Make the law from other tensors, or another package's law of the same name.
+
+        :param leaves: what to take in place of the tensors, in the order in which they are built.
+        :param laws: the package that stands for ``dist`` in the example.
+        """
+        build: Any = self.build
+        if laws is not dist:
+            names = {**build.__globals__, "dist": laws}
+            build = types.FunctionType(build.__code__, names, closure=build.__closure__)
+        remaining = iter(leaves)
+        return build(lambda _: next(remaining))
+
+    def is_proper(self) -> bool:
+        """Whether sums or integrals of the density are probabilities."""
+        if self.proper is not None:
+            return self.proper
+        return not isinstance(self.make(), (dist.Delta, dist.MaskedDistribution, dist.Unit))
 
 
 def two(
