@@ -8,11 +8,15 @@ import torch
 
 import pyro.distributions as dist
 from pyro.distributions import constraints
+from tests.distributions.examples.example import Example
 from tests.distributions.table import (
     ABSTRACT,
+    EXAMPLES,
     MADE_OF_OTHERS,
+    WITHOUT_DENSITY,
     WRONG_PARAMETERS,
     WRONG_VALUES,
+    ids,
 )
 
 T = torch.tensor
@@ -29,15 +33,33 @@ def test_wrong_parameters(law: str, build: Any, name: str, constraint: str) -> N
     assert message.rstrip(".").count(". ") >= 1, "the error has no remedy"
 
 
-def test_every_law_with_parameters_is_in_the_table() -> None:
-    shown = {law for law, *_ in WRONG_PARAMETERS}
-    offered = {
+def offered() -> set[str]:
+    return {
         name
         for name in dist.__all__
         if isinstance(getattr(dist, name), type)
         and issubclass(getattr(dist, name), dist.Distribution)
     }
-    assert offered - ABSTRACT - MADE_OF_OTHERS - shown == set()
+
+
+def test_every_law_with_parameters_is_in_the_table() -> None:
+    shown = {law for law, *_ in WRONG_PARAMETERS}
+    assert offered() - ABSTRACT - MADE_OF_OTHERS - shown == set()
+
+
+def test_every_law_with_a_density_is_in_the_table_of_values() -> None:
+    shown = {type(law).__name__ for law, *_ in WRONG_VALUES} | {"Unit"}  # no entries to be wrong
+    assert offered() - ABSTRACT - MADE_OF_OTHERS - WITHOUT_DENSITY - shown == set()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=ids)
+def test_no_law_scores_what_is_no_number(example: Example) -> None:
+    law = example.make()
+    value = torch.full(law.shape(), NAN)
+    if law.support.check(value).all() or isinstance(law, dist.MaskedDistribution):
+        pytest.skip("the law may be asked")
+    with pytest.raises(ValueError, match="must lie within the support"):
+        law.log_prob(value)
 
 
 @pytest.mark.parametrize("law, value, support", WRONG_VALUES)

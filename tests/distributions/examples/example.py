@@ -60,18 +60,23 @@ class Example:
 
         return self.build(leaf), leaves
 
-    def make_from(self, leaves: Sequence[Tensor], laws: Any = dist) -> Any:
-        """Make the law from other tensors, or another package's law of the same name.
+    def of(self, laws: Any) -> Callable[[Tensors], Any]:
+        """Return what builds another package's law of the same name.
 
-        :param leaves: what to take in place of the tensors, in the order in which they are built.
         :param laws: the package that stands for ``dist`` in the example.
         """
         build: Any = self.build
-        if laws is not dist:
-            names = {**build.__globals__, "dist": laws}
-            build = types.FunctionType(build.__code__, names, closure=build.__closure__)
+        names = {**build.__globals__, "dist": laws}
+        return types.FunctionType(build.__code__, names, closure=build.__closure__)
+
+    def make_from(self, leaves: Sequence[Tensor], build: Any = None) -> Any:
+        """Make the law from other tensors.
+
+        :param leaves: what to take in place of the tensors, in the order in which they are built.
+        :param build: what :meth:`of` gave, to make another package's law.
+        """
         remaining = iter(leaves)
-        return build(lambda _: next(remaining))
+        return (build or self.build)(lambda _: next(remaining))
 
     def is_proper(self) -> bool:
         """Whether sums or integrals of the density are probabilities."""
