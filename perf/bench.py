@@ -8,12 +8,15 @@ interface.
 
 from __future__ import annotations
 
+import functools
 import gc
+import json
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +41,12 @@ from pyro.infer.autoguide import (
 from pyro.nn import PyroModule, PyroSample
 from pyro.optim import Adam
 
+# The most used laws, each with the parameters that it gets: lists become tensors.
+LAWS: dict[str, tuple[str, dict[str, Any]]] = json.loads(
+    (Path(__file__).parent / "laws.json").read_text()
+)
+LAW_TASKS = ("construction", "expand", "draw", "log_prob")
+LAW_REPEATS = 20
 SITES = 100
 MANY = 10_000
 MODULE_SAMPLES = 20
@@ -239,6 +248,28 @@ def predictive(parallel: bool) -> Run:
     return lambda: predict(x)
 
 
+def of_a_law(shown: str, task: str) -> Run:
+    """Do one thing to a law, some times over."""
+    name, given = LAWS[shown]
+    maker = getattr(dist, name)
+    held = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in given.items()}
+    law = maker(**held)
+    value = law.sample()
+    shape = torch.Size([5]) + law.batch_shape
+    once: Run = {
+        "construction": lambda: maker(**held),
+        "expand": lambda: law.expand(shape),
+        "draw": law,
+        "log_prob": lambda: law.log_prob(value),
+    }[task]
+
+    def run() -> None:
+        for _ in range(LAW_REPEATS):
+            once()
+
+    return run
+
+
 # name -> (what sets up one run, how many units one run holds)
 BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     "raw draw": (lambda: raw_draws, SITES),
@@ -280,6 +311,11 @@ BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     ),
     "predictive, sequential": (lambda: predictive(False), DRAWS),
     "predictive, parallel": (lambda: predictive(True), DRAWS),
+    **{
+        f"law {law}: {task}": (functools.partial(of_a_law, law, task), LAW_REPEATS)
+        for law in LAWS
+        for task in LAW_TASKS
+    },
 }
 
 

@@ -11,8 +11,10 @@ is of runs that took turns; where a row divides by another, both columns are tha
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -100,7 +102,13 @@ ROWS = [
     Row("SVI step, mixture of 500 points", "svi step, mixture", target=0.5),
     Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
     Row("Predictive, parallel, a draw", "predictive, parallel"),
+    *(
+        Row(f"law {law}: {task}", f"law {law}: {task}", target=1.0)
+        for law in json.loads((ROOT / "perf" / "laws.json").read_text())
+        for task in ("construction", "expand", "draw", "log_prob")
+    ),
 ]
+MEDIAN_OF_LAWS = 0.7  # greatest median of the ratios of what is timed of laws
 WIDTH = 2 + max(len(row.label) for row in ROWS)
 IMPORTS = {"import": "pass", "import after torch": "import torch, torch.distributions"}
 
@@ -208,6 +216,16 @@ def print_table(rows: Sequence[Row], medians: Mapping[str, tuple[float, float]])
         unit = 1.0 if row.per else 1e6
         line = f"{row.label:{WIDTH}}{ours * unit:12.2f}{theirs * unit:12.2f}{ratio}  {said}"
         print(line.rstrip())
+    ratios = [
+        ours / theirs for label, (ours, theirs) in medians.items() if label.startswith("law ")
+    ]
+    if ratios:
+        median = statistics.median(ratios)
+        said = "met" if median <= MEDIAN_OF_LAWS else "MISSED"
+        print(
+            f"{'median of the laws':{WIDTH + 24}}{median:8.2f}  <= {MEDIAN_OF_LAWS:.2f} x  {said}"
+        )
+        (met if said == "met" else missed).append("median of the laws")
     summary = f"{len(met)} of {len(met) + len(missed)} targets met"
     print("; missed: ".join([summary, ", ".join(missed)]) if missed else summary)
 

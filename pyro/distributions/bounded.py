@@ -104,9 +104,9 @@ class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistribution
             result = constant(level, value)
         else:
             low, high = as_operand(low, value), as_operand(high, value)
-            result = -(high - low).log()
+            result = (high - low).log().neg()
             if inside:
                 spread = result.expand(broadcast_shape(value.shape, result.shape))
                 return self._over_batch(spread.clone())
         outside = value.clamp(low, high) != value
-        return self._over_batch(torch.where(outside, constant(-math.inf, result), result))
+        return self._over_batch(result.masked_fill(outside, -math.inf))

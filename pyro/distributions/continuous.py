@@ -220,7 +220,7 @@ class VonMises(HoldingLaw, torch.distributions.VonMises, TorchDistributionMixin)
         return torch.addcmul(level, k, torch.cos(value - self.loc) - 1)
 
     @property
-    def variance(self) -> torch.Tensor:  # type: ignore[override]
+    def variance(self) -> torch.Tensor:
         """The circular variance, :math:`1-I_1(\\kappa)/I_0(\\kappa)`."""
         k = self.concentration
         spread: torch.Tensor = 1 - torch.special.i1e(k) / torch.special.i0e(k)

@@ -252,6 +252,22 @@ class Multinomial(VectorOfChoices, torch.distributions.Multinomial, TorchDistrib
     def _binomial(self) -> Binomial:  # type: ignore[override]
         return Binomial(self.total_count, probs=self.probs, validate_args=False)
 
+    def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw without gradients.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        probs = self._categorical.probs.detach()
+        shape, count = self._extended_shape(sample_shape), self.total_count
+        rows, repeats = probs.reshape(-1, probs.shape[-1]), torch.Size(sample_shape).numel()
+        hits = torch.zeros(repeats, *rows.shape, dtype=probs.dtype, device=probs.device)
+        if not count or not hits.numel():
+            return hits.reshape(shape)
+        trials = torch.multinomial(rows, count * repeats, replacement=True)
+        where = trials.reshape(len(rows), count, repeats).permute(2, 0, 1)
+        one = constant(1.0, probs).expand(where.shape)
+        return hits.scatter_add_(-1, where, one).reshape(shape)
+
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log probability.
 

@@ -69,9 +69,11 @@ def gamma_log_density(value: torch.Tensor, concentration: Real, rate: Real) -> t
         result = torch.sub(result, value, alpha=rate)
     else:
         result = torch.addcmul(result, rate, value, value=-1)
-    if isinstance(concentration, float) and concentration == 1.0:
+    if not isinstance(concentration, float):
+        return result + torch.xlogy(less_one(concentration, value), value)
+    if concentration == 1.0:
         return result
-    return result + torch.xlogy(less_one(concentration, value), value)
+    return torch.add(result, value.log(), alpha=concentration - 1.0)
 
 
 class Exponential(ReparameterisedLaw, torch.distributions.Exponential, TorchDistributionMixin):
@@ -148,6 +150,11 @@ class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixi
             value = torch.as_tensor(value, dtype=self._dtype)
         if self._validate_args:
             self._validate_sample(value)
+        held = self.__dict__
+        if "concentration" in held and "rate" in held:  # as tensors of the batch shape
+            a, rate = held["concentration"], held["rate"]
+            rest = torch.addcmul(torch.lgamma(a), rate, value)
+            return torch.xlogy(a, rate) - rest + torch.xlogy(a - constant(1.0, a), value)
         return self._over_batch(gamma_log_density(value, *self._operands(value)))
 
     def conjugate_update(self, other: Any) -> tuple["Gamma", torch.Tensor]:

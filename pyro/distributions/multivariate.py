@@ -1,23 +1,38 @@
 """Laws of vectors and matrices."""
 
+import math
 from typing import Any
 
 import torch
 from torch.distributions import StickBreakingTransform
-from torch.distributions.multivariate_normal import _precision_to_scale_tril
+from torch.distributions.lowrank_multivariate_normal import _batch_capacitance_tril
+from torch.distributions.multivariate_normal import _batch_mahalanobis, _precision_to_scale_tril
 
 from pyro.distributions.independent import Independent
 from pyro.distributions.law import TorchLaw
 from pyro.distributions.normal import Normal
-from pyro.distributions.parameters import Real, one_of
+from pyro.distributions.parameters import (
+    HoldingLaw,
+    Parameter,
+    Real,
+    as_operand,
+    constant,
+    one_of,
+)
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 from pyro.ops.shapes import broadcast_shape
 
+_LOG_TURN = math.log(2 * math.pi)
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
 
 
-def _one_matrix(owner: type, **matrices: Any) -> tuple[str, torch.Tensor]:
-    """Return the name and value of the one matrix that was given."""
+def one_matrix(owner: type, **matrices: Any) -> tuple[str, torch.Tensor]:
+    """Return the name and value of the one matrix that was given.
+
+    :param owner: the law's class, for errors.
+    :param matrices: alternative parameters by name, None where not given.
+    :raises ValueError: where none, several, or no matrix was given.
+    """
     name, matrix = next(iter(one_of(owner, **matrices).items()))
     if matrix.dim() < 2:
         raise ValueError(
@@ -27,7 +42,12 @@ def _one_matrix(owner: type, **matrices: Any) -> tuple[str, torch.Tensor]:
     return name, matrix
 
 
-def _cholesky_factor(name: str, matrix: torch.Tensor) -> torch.Tensor:
+def cholesky_factor(name: str, matrix: torch.Tensor) -> torch.Tensor:
+    """Return the lower Cholesky factor of a covariance.
+
+    :param name: as what it was given, one of the parameters of :class:`MultivariateNormal`.
+    :param matrix: what was given.
+    """
     if name == "scale_tril":
         return matrix
     factorise = torch.linalg.cholesky if name == "covariance_matrix" else _precision_to_scale_tril
@@ -56,7 +76,7 @@ class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, Torch
         scale_tril: torch.Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        name, matrix = _one_matrix(
+        name, matrix = one_matrix(
             MultivariateNormal,
             covariance_matrix=covariance_matrix,
             precision_matrix=precision_matrix,
@@ -73,7 +93,7 @@ class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, Torch
         held["_batch_shape"] = batch_shape
         held["_event_shape"] = held["loc"].shape[-1:]
         self._check_parameters(validate_args)
-        held["_unbroadcasted_scale_tril"] = _cholesky_factor(name, matrix)
+        held["_unbroadcasted_scale_tril"] = cholesky_factor(name, matrix)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> Any:
         """Return a law that is independent and identical along new or stretched batch dimensions.
@@ -91,6 +111,25 @@ class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, Torch
             if name in held:
                 state[name] = held[name].expand(*batch_shape, -1, -1)
         return new
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        factor = self._unbroadcasted_scale_tril
+        away = value - self.loc
+        if factor.dim() > 2 or away.dtype is not factor.dtype:
+            squares = _batch_mahalanobis(factor.to(away.dtype), away)
+        else:  # one factor for all
+            rows = away.reshape(-1, away.shape[-1])
+            white = torch.linalg.solve_triangular(factor, rows.mT, upper=False)
+            squares = white.square().sum(0).reshape(away.shape[:-1])
+        level = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        level = level + constant(0.5 * _LOG_TURN * self._event_shape[0], level)
+        return torch.add(level, squares, alpha=0.5).neg()
 
     @staticmethod
     def infer_shapes(  # type: ignore[override]
@@ -111,6 +150,22 @@ class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, Torch
             raise ValueError("MultivariateNormal.infer_shapes needs the shape of a matrix.")
         size = torch.Size(loc)[-1:] or torch.Size(matrix)[-1:]
         return torch.Size(broadcast_shape(loc[:-1], matrix[:-2])), size
+
+
+_OF_LOW_RANK = ("_unbroadcasted_cov_factor", "_unbroadcasted_cov_diag", "_capacitance")
+
+
+def _size_of_low_rank(loc: torch.Tensor, cov_factor: torch.Tensor, cov_diag: torch.Tensor) -> int:
+    """Return the size of a vector, on which the parameters must agree."""
+    if loc.dim() and cov_factor.dim() > 1 and cov_diag.dim():
+        size = max(loc.shape[-1], cov_diag.shape[-1])
+        if cov_factor.shape[-2] == size and {loc.shape[-1], cov_diag.shape[-1]} <= {1, size}:
+            return size
+    raise ValueError(
+        f"LowRankMultivariateNormal: 'loc', 'cov_factor' and 'cov_diag' must have shapes (..., n), "
+        f"(..., n, rank) and (..., n), but have {tuple(loc.shape)}, {tuple(cov_factor.shape)} and "
+        f"{tuple(cov_diag.shape)}."
+    )
 
 
 class LowRankMultivariateNormal(
@@ -135,9 +190,74 @@ class LowRankMultivariateNormal(
         cov_diag: torch.Tensor,
         validate_args: bool | None = None,
     ) -> None:
-        given = {"loc": loc, "cov_factor": cov_factor, "cov_diag": cov_diag}
-        self._check_parameters(validate_args, given)
-        self._init_torch(validate_args, loc, cov_factor, cov_diag)
+        size = _size_of_low_rank(loc, cov_factor, cov_diag)
+        batch_shape = loc.shape[:-1]
+        if not (batch_shape == cov_diag.shape[:-1] == cov_factor.shape[:-2]):
+            shapes = batch_shape, cov_diag.shape[:-1], cov_factor.shape[:-2]
+            batch_shape = torch.Size(broadcast_shape(*shapes))
+        held = self.__dict__
+        held["_batch_shape"], held["_event_shape"] = batch_shape, torch.Size((size,))
+        held["_unbroadcasted_cov_factor"], held["_unbroadcasted_cov_diag"] = cov_factor, cov_diag
+        self._spread_from(loc, cov_factor, cov_diag)
+        self._check_parameters(validate_args)
+
+    def _spread_from(
+        self, loc: torch.Tensor, cov_factor: torch.Tensor, cov_diag: torch.Tensor
+    ) -> None:
+        """Hold the parameters, repeated over the batch."""
+        held = self.__dict__
+        vectors = self._batch_shape + self._event_shape
+        matrices = vectors + cov_factor.shape[-1:]
+        held["loc"] = loc if loc.shape == vectors else loc.expand(vectors)
+        held["cov_diag"] = cov_diag if cov_diag.shape == vectors else cov_diag.expand(vectors)
+        same = cov_factor.shape == matrices
+        held["cov_factor"] = cov_factor if same else cov_factor.expand(matrices)
+
+    @property
+    def _capacitance_tril(self) -> torch.Tensor:
+        """The Cholesky factor of :math:`1+W^\\top D^{-1}W`, kept from its first use on."""
+        held = self.__dict__
+        if "_capacitance" not in held:
+            with torch.enable_grad():  # it outlives the draw, made without gradients, that asks
+                held["_capacitance"] = _batch_capacitance_tril(
+                    self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag
+                )
+        factor: torch.Tensor = held["_capacitance"]
+        return factor
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> Any:
+        """Return a law that is independent and identical along new or stretched batch dimensions.
+
+        :param batch_shape: the batch shape to have; the present one must broadcast to it.
+        :param _instance: an object to fill in, passed by subclasses.
+        """
+        new = self._pass_on(self._get_checked_instance(LowRankMultivariateNormal, _instance))
+        held, state = self.__dict__, new.__dict__
+        for name in ("_event_shape", *_OF_LOW_RANK):
+            if name in held:
+                state[name] = held[name]
+        state["_batch_shape"] = torch.Size(batch_shape)
+        new._spread_from(self.loc, self.cov_factor, self.cov_diag)
+        return new
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density, by the identities of Woodbury and Sylvester.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        factor, diag = self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag
+        inner = self._capacitance_tril
+        away = value - self.loc
+        scaled = away / diag
+        explained = torch.linalg.solve_triangular(
+            inner, (scaled.unsqueeze(-2) @ factor).mT, upper=False
+        )
+        squares = (scaled * away).sum(-1) - explained.square().sum((-2, -1))
+        level = inner.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        level = torch.add(level, diag.log().sum(-1) + squares, alpha=0.5)
+        return -(level + constant(0.5 * _LOG_TURN * self._event_shape[0], level))
 
     @staticmethod
     def infer_shapes(  # type: ignore[override]
@@ -189,7 +309,7 @@ class LogisticNormal(TorchLaw, torch.distributions.LogisticNormal, TorchDistribu
         return torch.Size(shape[:-1]), torch.Size((shape[-1] + 1,))
 
 
-class LKJCholesky(TorchLaw, torch.distributions.LKJCholesky, TorchDistributionMixin):
+class LKJCholesky(HoldingLaw, torch.distributions.LKJCholesky, TorchDistributionMixin):
     r"""Law of the Cholesky factor of a correlation matrix, density :math:`\propto\det^{\eta-1}`.
 
     Lewandowski, Kurowicka and Joe (2009), doi:10.1016/j.jmva.2009.04.008.
@@ -197,56 +317,73 @@ class LKJCholesky(TorchLaw, torch.distributions.LKJCholesky, TorchDistributionMi
     :param dim: the size of the matrix, at least 2.
     :param concentration: :math:`\eta`, positive; at 1 all correlation matrices are alike.
     :param validate_args: whether to check parameters and values.
+    :raises ValueError: where the matrix would have no correlation.
 
     >>> LKJCholesky(2, 1.0).log_prob(torch.eye(2))
     tensor(-0.6931)
     """
 
+    concentration: Any = Parameter()
+    _settings = ("dim",)
+
     def __init__(
         self, dim: int, concentration: Real = 1.0, validate_args: bool | None = None
     ) -> None:
-        self._check_parameters(validate_args, {"concentration": concentration})
-        self._init_torch(validate_args, dim, concentration)
+        if dim < 2:
+            raise ValueError(f"LKJCholesky: 'dim' must be at least 2, but it is {dim}.")
+        self._hold(LKJCholesky, concentration=concentration)
+        self.dim = dim
+        self._event_shape = torch.Size((dim, dim))
+        self._check_parameters(validate_args)
 
-
-class Wishart(TorchLaw, torch.distributions.Wishart, TorchDistributionMixin):
-    r"""Wishart law: that of a sum of outer squares of normal vectors.
-
-    :param df: how many of them, more than the size of the matrix less one.
-    :param covariance_matrix: the covariance of a vector, positive definite.
-    :param precision_matrix: its inverse.
-    :param scale_tril: its lower Cholesky factor.
-    :param validate_args: whether to check parameters and values.
-
-    >>> Wishart(torch.tensor(2.0), torch.eye(2)).log_prob(torch.eye(2))
-    tensor(-3.5310)
-    """
-
-    def __init__(
-        self,
-        df: Real,
-        covariance_matrix: torch.Tensor | None = None,
-        precision_matrix: torch.Tensor | None = None,
-        scale_tril: torch.Tensor | None = None,
-        validate_args: bool | None = None,
-    ) -> None:
-        name, matrix = _one_matrix(
-            Wishart,
-            covariance_matrix=covariance_matrix,
-            precision_matrix=precision_matrix,
-            scale_tril=scale_tril,
-        )
-        self._event_shape = matrix.shape[-2:]
-        self._check_parameters(validate_args, {name: matrix, "df": df})
-        self._init_torch(validate_args, df, covariance_matrix, precision_matrix, scale_tril)
-
-    def rsample(
-        self, sample_shape: Shape = NO_SHAPE, max_try_correction: int | None = None
-    ) -> torch.Tensor:
-        """Draw differentiably, by the decomposition of Bartlett (1933).
+    def sample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw without gradients, row by row: a direction, and how far to go (the onion method).
 
         :param sample_shape: the shape of independent draws.
-        :param max_try_correction: not used: torch draws again what is *not* singular, and warns.
         """
-        draw: torch.Tensor = self._bartlett_sampling(torch.Size(sample_shape))
-        return draw
+        shape = self._extended_shape(sample_shape)
+        concentration: torch.Tensor = self.concentration.detach()
+        row = torch.arange(self.dim, dtype=concentration.dtype, device=concentration.device)
+        before = (row - 1).clamp_(min=0)
+        rest = (concentration + 0.5 * self.dim - 1).unsqueeze(-1) - 0.5 * before
+        both = torch.stack(torch.broadcast_tensors(before + 0.5, rest), -1)
+        share = torch._sample_dirichlet(both.expand(shape[:-1] + (2,)))[..., :1]
+        direction = torch.randn(shape, dtype=share.dtype, device=share.device).tril_(-1)
+        length = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+        length[..., 0, :] = 1.0  # the first row is all diagonal
+        draw = direction.mul_(share.sqrt()).div_(length)
+        left = 1 - draw.square().sum(-1)
+        diagonal = left.clamp_(min=torch.finfo(left.dtype).tiny).sqrt_()
+        return draw.add_(diagonal.diag_embed())
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the log density.
+
+        :param value: the value.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        concentration = self._operand("concentration", value)
+        logs = value.diagonal(dim1=-2, dim2=-1)[..., 1:].log()
+        powers = torch.arange(self.dim - 2, -1, -1, dtype=logs.dtype, device=logs.device)
+        eta = as_operand(concentration, logs)
+        powers = powers + (2 * eta - 2).unsqueeze(-1)
+        total = (powers * logs).sum(-1)
+        return self._over_batch(total - _lkj_constant(self.dim, concentration, logs))
+
+
+def _lkj_constant(dim: int, concentration: Real, like: torch.Tensor) -> torch.Tensor:
+    """Return the log of the integral of the density of an LKJ law before it is normalised.
+
+    :param dim: the size of the matrix.
+    :param concentration: the exponent of the determinant plus 1.
+    :param like: the tensor that the result shall meet.
+    """
+    level = dim * (dim - 1) / 4 * math.log(math.pi)
+    top = concentration + 0.5 * (dim - 1)
+    if isinstance(top, float) and concentration > 0.0:
+        parts = [math.lgamma(top - 0.5 * k) for k in range(1, dim)]
+        return constant(level + sum(parts) - (dim - 1) * math.lgamma(top), like)
+    top = as_operand(top, like)
+    below = top.unsqueeze(-1) - torch.arange(1, dim, dtype=top.dtype, device=top.device) / 2
+    return level + torch.lgamma(below).sum(-1) - (dim - 1) * torch.lgamma(top)

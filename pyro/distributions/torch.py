@@ -37,9 +37,9 @@ from pyro.distributions.multivariate import (
     LogisticNormal,
     LowRankMultivariateNormal,
     MultivariateNormal,
-    Wishart,
 )
 from pyro.distributions.normal import HalfNormal, LogNormal, Normal
+from pyro.distributions.wishart import Wishart
 
 __all__ = [
     "Bernoulli",

@@ -76,7 +76,10 @@ class Nodes:
         """Return each node's part of the integral of the density."""
         with dist.validation_enabled(False):  # rounding may take a value out of the support
             mass: Tensor = (law.log_prob(self.values) + self.log_weights).exp()
-        return torch.where(mass == math.inf, 0.0, mass)
+        mass = torch.where(mass == math.inf, 0.0, mass)
+        if mass.isnan().any():
+            mass = torch.where(law.support.check(self.values), mass, 0.0)
+        return mass
 
     def integral(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the terms over the nodes, and a bound of its error.
