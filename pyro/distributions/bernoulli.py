@@ -92,9 +92,10 @@ class Bernoulli(BinaryLaw, torch.distributions.Bernoulli, TorchDistributionMixin
 
         :param sample_shape: the shape of independent draws.
         """
-        probs = self.probs.detach()
         shape = self._extended_shape(sample_shape)
-        return torch.bernoulli(probs if probs.shape == shape else probs.expand(shape))
+        if "probs" in self._raw:
+            return torch.bernoulli(self._filled("probs", shape).detach())
+        return torch.bernoulli(self.probs.detach().expand(shape))
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log probability.

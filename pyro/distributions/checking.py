@@ -148,7 +148,9 @@ def belongs(value: Any, constraint: Any, quick: QuickTest | None) -> bool:
     if value.requires_grad:
         value = value.detach()
     count = value.numel()
-    if quick and count:
+    if not count:
+        return True
+    if quick:
         if count == 1 and quick.admits and not value.is_complex():
             return quick.admits(value.item())
         if quick.contains and quick.contains(value):

@@ -333,9 +333,7 @@ class Poisson(HoldingLaw, torch.distributions.Poisson, TorchDistributionMixin):
 
         :param sample_shape: the shape of independent draws.
         """
-        rate = self.rate.detach()
-        shape = self._extended_shape(sample_shape)
-        return torch.poisson(rate if rate.shape == shape else rate.expand(shape))
+        return torch.poisson(self._filled("rate", self._extended_shape(sample_shape)).detach())
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log probability.

@@ -139,7 +139,7 @@ class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixi
         :param sample_shape: the shape of independent draws.
         """
         shape = self._extended_shape(sample_shape)
-        return draw_gamma(self.concentration, self._given_as("rate"), shape)
+        return draw_gamma(self._filled("concentration", shape), self._given_as("rate"), shape)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density.
@@ -255,7 +255,9 @@ class InverseGamma(ReparameterisedLaw, torch.distributions.InverseGamma, TorchDi
         :param sample_shape: the shape of independent draws.
         """
         shape = self._extended_shape(sample_shape)
-        return draw_gamma(self.concentration, self._given_as("rate"), shape).reciprocal()
+        return draw_gamma(
+            self._filled("concentration", shape), self._given_as("rate"), shape
+        ).reciprocal()
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density.

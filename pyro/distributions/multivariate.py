@@ -4,18 +4,16 @@ import math
 from typing import Any
 
 import torch
-from torch.distributions import StickBreakingTransform
 from torch.distributions.lowrank_multivariate_normal import _batch_capacitance_tril
 from torch.distributions.multivariate_normal import _batch_mahalanobis, _precision_to_scale_tril
 
-from pyro.distributions.independent import Independent
 from pyro.distributions.law import TorchLaw
-from pyro.distributions.normal import Normal
 from pyro.distributions.parameters import (
     HoldingLaw,
     Parameter,
     Real,
     as_operand,
+    blank,
     constant,
     one_of,
 )
@@ -152,7 +150,7 @@ class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, Torch
         return torch.Size(broadcast_shape(loc[:-1], matrix[:-2])), size
 
 
-_OF_LOW_RANK = ("_unbroadcasted_cov_factor", "_unbroadcasted_cov_diag", "_capacitance")
+_OF_LOW_RANK = ("_event_shape", "_unbroadcasted_cov_factor", "_unbroadcasted_cov_diag")
 
 
 def _size_of_low_rank(loc: torch.Tensor, cov_factor: torch.Tensor, cov_diag: torch.Tensor) -> int:
@@ -198,20 +196,10 @@ class LowRankMultivariateNormal(
         held = self.__dict__
         held["_batch_shape"], held["_event_shape"] = batch_shape, torch.Size((size,))
         held["_unbroadcasted_cov_factor"], held["_unbroadcasted_cov_diag"] = cov_factor, cov_diag
-        self._spread_from(loc, cov_factor, cov_diag)
+        vectors = batch_shape + held["_event_shape"]
+        held["loc"], held["cov_diag"] = loc.expand(vectors), cov_diag.expand(vectors)
+        held["cov_factor"] = cov_factor.expand(vectors + cov_factor.shape[-1:])
         self._check_parameters(validate_args)
-
-    def _spread_from(
-        self, loc: torch.Tensor, cov_factor: torch.Tensor, cov_diag: torch.Tensor
-    ) -> None:
-        """Hold the parameters, repeated over the batch."""
-        held = self.__dict__
-        vectors = self._batch_shape + self._event_shape
-        matrices = vectors + cov_factor.shape[-1:]
-        held["loc"] = loc if loc.shape == vectors else loc.expand(vectors)
-        held["cov_diag"] = cov_diag if cov_diag.shape == vectors else cov_diag.expand(vectors)
-        same = cov_factor.shape == matrices
-        held["cov_factor"] = cov_factor if same else cov_factor.expand(matrices)
 
     @property
     def _capacitance_tril(self) -> torch.Tensor:
@@ -233,12 +221,28 @@ class LowRankMultivariateNormal(
         """
         new = self._pass_on(self._get_checked_instance(LowRankMultivariateNormal, _instance))
         held, state = self.__dict__, new.__dict__
-        for name in ("_event_shape", *_OF_LOW_RANK):
-            if name in held:
-                state[name] = held[name]
-        state["_batch_shape"] = torch.Size(batch_shape)
-        new._spread_from(self.loc, self.cov_factor, self.cov_diag)
+        for name in _OF_LOW_RANK:
+            state[name] = held[name]
+        if "_capacitance" in held:
+            state["_capacitance"] = held["_capacitance"]
+        state["_batch_shape"] = batch_shape = torch.Size(batch_shape)
+        vectors = batch_shape + held["_event_shape"]
+        state["loc"] = held["loc"].expand(vectors)
+        state["cov_diag"] = held["cov_diag"].expand(vectors)
+        state["cov_factor"] = held["cov_factor"].expand(vectors + held["cov_factor"].shape[-1:])
         return new
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
+        """Draw differentiably.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        shape, like = self._extended_shape(sample_shape), self.loc
+        factor = self._unbroadcasted_cov_factor
+        common = blank(shape[:-1] + factor.shape[-1:], like).normal_()
+        own = blank(shape, like).normal_()
+        mean = like + (factor @ common.unsqueeze(-1)).squeeze(-1)
+        return torch.addcmul(mean, self._unbroadcasted_cov_diag.sqrt(), own)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density, by the identities of Woodbury and Sylvester.
@@ -271,42 +275,6 @@ class LowRankMultivariateNormal(
         """
         batch_shape = broadcast_shape(loc[:-1], cov_factor[:-2], cov_diag[:-1])
         return torch.Size(batch_shape), torch.Size(broadcast_shape(loc[-1:], cov_diag[-1:]))
-
-
-class LogisticNormal(TorchLaw, torch.distributions.LogisticNormal, TorchDistributionMixin):
-    r"""Law of proportions got from a normal vector by stick breaking.
-
-    :param loc: the means of the vector, one less than there are proportions.
-    :param scale: its standard deviations, positive.
-    :param validate_args: whether to check parameters and values.
-
-    >>> LogisticNormal(torch.zeros(2), torch.ones(2))().shape
-    torch.Size([3])
-    """
-
-    def __init__(self, loc: Real, scale: Real, validate_args: bool | None = None) -> None:
-        normal = Normal(loc, scale, validate_args=False)
-        normal = normal if normal.batch_shape else normal.expand([1])
-        self.base_dist = Independent(normal, 1)
-        self.transforms = [StickBreakingTransform()]
-        self._batch_shape = self.base_dist._batch_shape
-        self._event_shape = torch.Size((self.base_dist._event_shape[0] + 1,))
-        self._check_parameters(validate_args)
-
-    def _parameter_values(self) -> dict[str, Any]:
-        base: Any = self.base_dist
-        values: dict[str, Any] = base.base_dist._raw
-        return values
-
-    @staticmethod
-    def infer_shapes(loc: Shape = (), scale: Shape = ()) -> tuple[torch.Size, torch.Size]:  # type: ignore[override]
-        """Return the batch and event shape from those of the parameters.
-
-        :param loc: the shape of the means.
-        :param scale: the shape of the standard deviations.
-        """
-        shape = broadcast_shape(loc, scale) or (1,)
-        return torch.Size(shape[:-1]), torch.Size((shape[-1] + 1,))
 
 
 class LKJCholesky(HoldingLaw, torch.distributions.LKJCholesky, TorchDistributionMixin):
@@ -342,19 +310,27 @@ class LKJCholesky(HoldingLaw, torch.distributions.LKJCholesky, TorchDistribution
         :param sample_shape: the shape of independent draws.
         """
         shape = self._extended_shape(sample_shape)
-        concentration: torch.Tensor = self.concentration.detach()
-        row = torch.arange(self.dim, dtype=concentration.dtype, device=concentration.device)
-        before = (row - 1).clamp_(min=0)
-        rest = (concentration + 0.5 * self.dim - 1).unsqueeze(-1) - 0.5 * before
-        both = torch.stack(torch.broadcast_tensors(before + 0.5, rest), -1)
-        share = torch._sample_dirichlet(both.expand(shape[:-1] + (2,)))[..., :1]
+        share = torch._sample_dirichlet(self._beta_parameters().expand(shape[:-1] + (2,)))[..., :1]
         direction = torch.randn(shape, dtype=share.dtype, device=share.device).tril_(-1)
         length = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
-        length[..., 0, :] = 1.0  # the first row is all diagonal
-        draw = direction.mul_(share.sqrt()).div_(length)
-        left = 1 - draw.square().sum(-1)
-        diagonal = left.clamp_(min=torch.finfo(left.dtype).tiny).sqrt_()
-        return draw.add_(diagonal.diag_embed())
+        tiny = torch.finfo(share.dtype).tiny
+        draw = direction.mul_(share.sqrt()).div_(length.clamp_(min=tiny))
+        left = 1 - share.squeeze(-1)
+        left[..., 0] = 1.0  # the first row is all diagonal
+        draw.diagonal(dim1=-2, dim2=-1).copy_(left.clamp_(min=tiny).sqrt_())
+        return draw
+
+    def _beta_parameters(self) -> torch.Tensor:
+        """Return those of the squared length of each row; the first row has none."""
+        given = self._given_as("concentration")
+        before = [max(k - 1, 0) / 2 for k in range(self.dim)]
+        if isinstance(given, float):
+            top = given + self.dim / 2 - 1
+            both = [(k + 0.5, top - k) for k in before]
+            return torch.tensor(both, dtype=self._dtype, device=self._device)
+        steps = given.new_tensor(before)
+        rest = (given.detach() + (self.dim / 2 - 1)).unsqueeze(-1) - steps
+        return torch.stack([(steps + 0.5).expand_as(rest), rest], -1)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log density.
@@ -366,8 +342,8 @@ class LKJCholesky(HoldingLaw, torch.distributions.LKJCholesky, TorchDistribution
         concentration = self._operand("concentration", value)
         logs = value.diagonal(dim1=-2, dim2=-1)[..., 1:].log()
         powers = torch.arange(self.dim - 2, -1, -1, dtype=logs.dtype, device=logs.device)
-        eta = as_operand(concentration, logs)
-        powers = powers + (2 * eta - 2).unsqueeze(-1)
+        twice = 2 * concentration - 2
+        powers = powers + as_operand(twice, logs).unsqueeze(-1)
         total = (powers * logs).sum(-1)
         return self._over_batch(total - _lkj_constant(self.dim, concentration, logs))
 

@@ -210,6 +210,18 @@ class HoldingLaw(TorchLaw):
         held = self.__dict__
         return held[name] if name in held else held["_raw"][name]
 
+    def _filled(self, name: str, shape: torch.Size) -> torch.Tensor:
+        """Return a parameter as a tensor to draw with; a number stays one to the law.
+
+        :param name: its name.
+        :param shape: the shape of what is drawn.
+        """
+        value = self._given_as(name)
+        if isinstance(value, float):
+            return torch.full(shape, value, dtype=self._dtype, device=self._device)
+        filled: torch.Tensor = value if value.shape == shape else value.expand(shape)
+        return filled
+
     def _over_batch(self, log_prob: torch.Tensor) -> torch.Tensor:
         """Repeat a log density over those batch dimensions that no operand had."""
         shape = self._batch_shape

@@ -32,9 +32,9 @@ from pyro.distributions.heavy_tailed import (
     StudentT,
 )
 from pyro.distributions.independent import Independent
+from pyro.distributions.logistic_normal import LogisticNormal
 from pyro.distributions.multivariate import (
     LKJCholesky,
-    LogisticNormal,
     LowRankMultivariateNormal,
     MultivariateNormal,
 )

@@ -87,6 +87,8 @@ def test_draws_and_scores_are_those_of_torch(example: Example) -> None:
         pytest.skip("made of other laws")
     if isinstance(ours, (dist.Wishart, dist.GeneralizedPareto)):
         pytest.skip("torch redraws what is not singular, and fails in double precision")
+    if isinstance(ours, dist.LKJCholesky):
+        pytest.skip("torch draws rows too long, from the third on")
     theirs = as_torch(ours)
     for shape in (torch.Size(), torch.Size([3])):
         torch.manual_seed(5)

@@ -95,7 +95,10 @@ def size_of(example: Example) -> Tensor:
 def bounded(example: Example, values: Tensor) -> Tensor:
     """Return a bounded function of values, fixed for each example."""
     signs = torch.tensor([1.0, -1.0] * (FUNCTIONS // 2)).double()
-    return features(example.make(torch.float64), values, size_of(example), FUNCTIONS) @ signs
+    return (
+        features(example.make(torch.float64), values, size_of(example), FUNCTIONS, torch.tanh)
+        @ signs
+    )
 
 
 def ends(law: Any) -> list[Tensor]:
