@@ -139,6 +139,7 @@ DOORS = [
     "pyro.ops.ssm_gp",
     "pyro.ops.tensor_utils",
     "pyro.poutine.util",
+    "pyro.distributions.inverse_gamma",
     "pyro.distributions.torch",
     "pyro.distributions.torch",
     "pyro.distributions.util",

@@ -10,18 +10,28 @@ from pyro._foundation.validation import (
     is_validation_enabled,
     validation_enabled,
 )
+from pyro.distributions.affine_beta import AffineBeta
+from pyro.distributions.asymmetriclaplace import AsymmetricLaplace, SoftAsymmetricLaplace
 from pyro.distributions.conditional import (
     ConditionalDistribution,
     ConditionalTransform,
     ConditionalTransformedDistribution,
     ConditionalTransformModule,
 )
+from pyro.distributions.conjugate import BetaBinomial, DirichletMultinomial, GammaPoisson
 from pyro.distributions.delta import Delta
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.empirical import Empirical
+from pyro.distributions.extended import ExtendedBetaBinomial, ExtendedBinomial
+from pyro.distributions.folded import FoldedDistribution
+from pyro.distributions.log_normal_negative_binomial import LogNormalNegativeBinomial
+from pyro.distributions.logistic import Logistic, SkewLogistic
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
+from pyro.distributions.ordered_logistic import OrderedLogistic
+from pyro.distributions.polya_gamma import TruncatedPolyaGamma
 from pyro.distributions.projected_normal import ProjectedNormal
 from pyro.distributions.score_parts import ScoreParts
+from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.stable import Stable
 from pyro.distributions.torch import *  # noqa: F403
 from pyro.distributions.torch import __all__ as _torch_names
@@ -33,27 +43,50 @@ from pyro.distributions.torch_distribution import (
 from pyro.distributions.torch_mixin import TorchDistributionMixin
 from pyro.distributions.torch_transform import ComposeTransformModule, TransformModule
 from pyro.distributions.unit import Unit
+from pyro.distributions.zero_inflated import (
+    ZeroInflatedDistribution,
+    ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson,
+)
 
 __all__ = [
     *_torch_names,
+    "AffineBeta",
+    "AsymmetricLaplace",
+    "BetaBinomial",
     "ComposeTransformModule",
     "ConditionalDistribution",
     "ConditionalTransform",
     "ConditionalTransformModule",
     "ConditionalTransformedDistribution",
     "Delta",
+    "DirichletMultinomial",
     "Distribution",
     "Empirical",
     "ExpandedDistribution",
+    "ExtendedBetaBinomial",
+    "ExtendedBinomial",
+    "FoldedDistribution",
+    "GammaPoisson",
+    "LogNormalNegativeBinomial",
+    "Logistic",
     "MaskedDistribution",
     "MultivariateStudentT",
+    "OrderedLogistic",
     "ProjectedNormal",
     "ScoreParts",
+    "SkewLogistic",
+    "SoftAsymmetricLaplace",
+    "SoftLaplace",
     "Stable",
     "TorchDistribution",
     "TorchDistributionMixin",
     "TransformModule",
+    "TruncatedPolyaGamma",
     "Unit",
+    "ZeroInflatedDistribution",
+    "ZeroInflatedNegativeBinomial",
+    "ZeroInflatedPoisson",
     "biject_to",
     "constraints",
     "enable_validation",

@@ -18,6 +18,7 @@ from pyro.ops.special import log_binomial
 from pyro.settings import register
 
 _POSITIVE = quick_test(constraints.positive)
+_MOST = 2.0**60  # above, torch.poisson overflows; the spread of a Poisson law is beyond float64
 
 
 def split_binomial(
@@ -47,6 +48,18 @@ def split_binomial(
         probs = torch.where(below, (probs - median) / (1 - median), probs)
         probs = torch.where(above, probs / median, probs)
     return done, count, probs.clamp(0, 1)
+
+
+def draw_poisson(rate: torch.Tensor) -> torch.Tensor:
+    """Draw from Poisson laws whose means may be larger than what ``torch.poisson`` can count to.
+
+    :param rate: the means; above ``2 ** 60`` the draw is the mean, to eight digits.
+
+    >>> draw_poisson(torch.tensor([0.0, 1e30]))
+    tensor([0.0000e+00, 1.0000e+30])
+    """
+    rate = rate.clamp(max=torch.finfo(rate.dtype).max)
+    return torch.where(rate > _MOST, rate.round(), torch.poisson(rate.clamp(max=_MOST)))
 
 
 class Binomial(BinaryLaw, torch.distributions.Binomial, TorchDistributionMixin):  # type: ignore[override]
@@ -105,7 +118,10 @@ class Binomial(BinaryLaw, torch.distributions.Binomial, TorchDistributionMixin):
         """
         if self._validate_args:
             self._validate_sample(value)
-        count, logits = self.total_count, self.logits
+        return self._log_probability(self.total_count, value)
+
+    def _log_probability(self, count: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        logits = self.logits
         ways = log_binomial(count, value, self.approx_log_prob_tol)
         density: torch.Tensor = ways + value * logits + count * logsigmoid(-logits)
         return density
@@ -198,7 +214,7 @@ class NegativeBinomial(  # type: ignore[override]
         """
         rate = torch.exp(-self.logits.detach())
         shape = self._extended_shape(sample_shape)
-        return torch.poisson(draw_gamma(self.total_count.detach(), rate, shape))
+        return draw_poisson(draw_gamma(self.total_count.detach(), rate, shape))
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log probability.

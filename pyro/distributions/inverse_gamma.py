@@ -1,0 +1,5 @@
+"""The inverse gamma law, at its public path."""
+
+from pyro.distributions.gamma import InverseGamma
+
+__all__ = ["InverseGamma"]
