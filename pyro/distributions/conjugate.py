@@ -292,7 +292,8 @@ class DirichletMultinomial(TorchDistribution):
         """The variance of each count."""
         total: Tensor = self.concentration.sum(-1, True)
         count, share = self.total_count[..., None], self.concentration / total
-        return count * share * (1 - share) * ((total + count) / (total + 1))
+        variance: Tensor = count * share * (1 - share) * ((total + count) / (total + 1))
+        return variance
 
 
 class GammaPoisson(HoldingLaw, TorchDistribution):

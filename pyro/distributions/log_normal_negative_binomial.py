@@ -90,7 +90,8 @@ class LogNormalNegativeBinomial(HoldingLaw, TorchDistribution):
         logits, scale = self.logits.detach(), self.multiplicative_noise_scale.detach()
         shape = self._extended_shape(sample_shape)
         logits = logits + scale * torch.randn(shape, dtype=logits.dtype, device=logits.device)
-        return draw_poisson(draw_gamma(self.total_count.detach(), 1.0, shape) * logits.exp())
+        mean: Tensor = draw_gamma(self.total_count.detach(), 1.0, shape) * logits.exp()
+        return draw_poisson(mean)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log probability.

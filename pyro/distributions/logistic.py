@@ -120,7 +120,7 @@ class SkewLogistic(QuantileLaw):
     @property
     def variance(self) -> Tensor:
         """The variance."""
-        spread = torch.polygamma(1, self.asymmetry) + math.pi**2 / 6
+        spread = torch.special.zeta(2.0, self.asymmetry) + math.pi**2 / 6  # the trigamma function
         variance: Tensor = self.scale.square() * spread
         return variance
 

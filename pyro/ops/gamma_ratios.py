@@ -44,7 +44,7 @@ def log_multichoose(c: Tensor, k: Tensor) -> Tensor:
     tensor(6.)
     """
     none = k == 0
-    k = torch.where(none, 1.0, k)
+    k = torch.where(none, 1.0, k).to(torch.promote_types(c.dtype, k.dtype))
     total = c + k
     remote = c < 1e-3 * k  # where the ratio's derivative could overflow
     stretch = torch.log1p(k / torch.where(remote, k, c))
