@@ -58,7 +58,7 @@ class FoldedDistribution(TransformedDistribution):
         base: Any = self.base_dist
         right, left = _log_prob_within(base, value), _log_prob_within(base, -value)
         density = torch.logaddexp(right, left)
-        if base.support.is_discrete:
+        if base.has_enumerate_support or base.support.is_discrete:
             density = torch.where(value == 0, right, density)
         return density.masked_fill(value < 0, -math.inf)
 

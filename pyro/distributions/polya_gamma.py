@@ -113,7 +113,7 @@ class TruncatedPolyaGamma(TorchDistribution):
             for n in range(1, self.num_log_prob_terms)
         )
         density = torch.where(near, left, right) + torch.log1p(torch.as_tensor(series))
-        density = density - math.log(self._moment(0))
+        density = (density - math.log(self._moment(0))).masked_fill(value == 0, -math.inf)
         return density.expand(torch.broadcast_shapes(density.shape, self._batch_shape))
 
     def _moment(self, order: int) -> float:

@@ -122,11 +122,12 @@ class ZeroInflatedDistribution(HoldingLaw, TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         zero = value == 0
-        has_mass = self.base_dist.support.is_discrete
+        base = self.base_dist
+        has_mass = base.has_enumerate_support or base.support.is_discrete
         if not has_mass:
-            point = feasible_point(self.base_dist.support, NO_SHAPE)
+            point = feasible_point(base.support, NO_SHAPE)
             value = torch.where(zero, 1.0 if point is None else point, value)
-        scored: Tensor = self.base_dist.log_prob(value)
+        scored: Tensor = base.log_prob(value)
         if next(iter(self._raw)) == "gate":
             return self._by_probability(zero, scored, has_mass)
         logits = as_operand(self._operand("gate_logits", scored), scored)
