@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro.distributions.affine_beta import AffineBeta
 from pyro.distributions.categorical import RelaxedOneHotCategorical
 from pyro.distributions.compound import TransformedDistribution
 from pyro.distributions.projected_normal import ProjectedNormal
@@ -120,7 +121,7 @@ class AutoReparam(Strategy):
       ones among them before they are computed from noise;
     - transformed laws: :class:`~pyro.infer.reparam.TransformReparam`, where the transform has an
       inverse and the base is not merely a standard law behind a law with a name of its own, as that
-      of Weibull;
+      of Weibull; :class:`~pyro.distributions.AffineBeta` too, whose ends may move with other sites;
     - relaxed categorical laws: :class:`~pyro.infer.reparam.GumbelSoftmaxReparam`.
 
     Auxiliary sites are reparameterised in turn.
@@ -170,4 +171,6 @@ def _has_useful_base(core: Any) -> bool:
         return False
     if not all(transform.bijective for transform in core.transforms) or is_location_scale(core):
         return False
-    return type(core) is TransformedDistribution or is_location_scale(core.base_dist)
+    if type(core) is TransformedDistribution or isinstance(core, AffineBeta):
+        return True
+    return is_location_scale(core.base_dist)

@@ -77,6 +77,36 @@ EXAMPLES = [
         lambda: dist.Gumbel(grid(), grid().exp()).to_event(1),
         ("_decentered",),
     ),
+    Example(
+        lambda: reparam.LocScaleReparam(0.3),
+        lambda: dist.Logistic(grid(), grid().exp()),
+        ("_decentered",),
+    ),
+    Example(
+        lambda: reparam.LocScaleReparam(0.3),
+        lambda: dist.SkewLogistic(grid(), grid().exp(), grid(0.5, 2.0)).to_event(1),
+        ("_decentered",),
+    ),
+    Example(
+        lambda: reparam.LocScaleReparam(0.3),
+        lambda: dist.SoftLaplace(grid(), grid().exp()),
+        ("_decentered",),
+    ),
+    Example(
+        lambda: reparam.LocScaleReparam(0.3),
+        lambda: dist.AsymmetricLaplace(grid(), grid().exp(), grid(0.5, 2.0)),
+        ("_decentered",),
+    ),
+    Example(
+        lambda: reparam.LocScaleReparam(0.3),
+        lambda: dist.SoftAsymmetricLaplace(grid(), grid().exp(), grid(0.5, 2.0), 0.7),
+        ("_decentered",),
+    ),
+    Example(
+        reparam.TransformReparam,
+        lambda: dist.AffineBeta(grid(2.0, 3.0), 1.5, grid(), grid().exp()),
+        ("_base",),
+    ),
     Example(reparam.TransformReparam, lambda: dist.LogNormal(grid(), grid().exp()), ("_base",)),
     Example(reparam.TransformReparam, lambda: dist.LogNormal(grid(), 1.0).to_event(1), ("_base",)),
     Example(
