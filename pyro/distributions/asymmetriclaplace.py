@@ -1,6 +1,7 @@
 """Laplace's law with tails of different scales, sharp or smoothed."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +54,13 @@ class AsymmetricLaplace(QuantileLaw):
         """The scale of the right tail."""
         scale: Tensor = self.scale / self.asymmetry
         return scale
+
+    def rsample(self, sample_shape: Shape = NO_SHAPE) -> Tensor:
+        """Draw differentiably: the difference of two exponential variables.
+
+        :param sample_shape: the shape of independent draws.
+        """
+        return _draw_sharp(self, self._extended_shape(sample_shape))
 
     def _log_density(self, z: Tensor) -> Tensor:
         left: Tensor = self.asymmetry
@@ -179,12 +187,8 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
 
         :param sample_shape: the shape of independent draws.
         """
-        loc = self.loc
-        shape = self._extended_shape(sample_shape)
-        noise = torch.empty((2, *shape), dtype=loc.dtype, device=loc.device).exponential_()
-        soft = torch.randn(shape, dtype=loc.dtype, device=loc.device)
-        sharp = self.right_scale * noise[0] - self.left_scale * noise[1]
-        return loc + sharp + self.soft_scale * soft
+        sharp = _draw_sharp(self, self._extended_shape(sample_shape))
+        return torch.addcmul(sharp, self.soft_scale, torch.randn_like(sharp))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density.
@@ -193,19 +197,26 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        left, right, soft = self.left_scale, self.right_scale, self.soft_scale
-        x = value - self.loc
-        tails = torch.logaddexp(_log_tail(x, left, soft), _log_tail(-x, right, soft))
-        return tails - (left + right).log()
+        x, left, right, soft = torch.broadcast_tensors(
+            value - self.loc, self.left_scale, self.right_scale, self.soft_scale
+        )
+        tails = _log_tails(torch.stack([x, -x]), torch.stack([left, right]), soft)
+        return torch.logaddexp(*tails) - (left + right).log()
 
 
-def _log_tail(x: Tensor, scale: Tensor, soft: Tensor) -> Tensor:
-    r"""Return :math:`-t^2/2+\log\frac12\mathrm{erfcx}((w+t)/\sqrt2)`, which is
+def _draw_sharp(law: Any, shape: torch.Size) -> Tensor:
+    loc: Tensor = law.loc
+    right, left = torch.empty((2, *shape), dtype=loc.dtype, device=loc.device).exponential_()
+    return loc + law.right_scale * right - law.left_scale * left
+
+
+def _log_tails(x: Tensor, scale: Tensor, soft: Tensor) -> Tensor:
+    r"""Return, for both tails, :math:`-t^2/2+\log\frac12\mathrm{erfcx}((w+t)/\sqrt2)`, which is
     :math:`wt+w^2/2+\log\Phi(-w-t)`, where :math:`t=x/s` and :math:`w=s/l`.
 
     Each form is exact on one side of 0; on the other, large terms would cancel.
 
-    :param x: the distance from the mode, to the side where this tail is not.
+    :param x: the distance from the mode, to the side where the tail is not.
     :param scale: the scale :math:`l` of the tail.
     :param soft: the standard deviation :math:`s` of the normal variable.
     """

@@ -133,15 +133,17 @@ class BetaBinomial(HoldingLaw, TorchDistribution):
         return self._log_probability(self.total_count, value)
 
     def _log_probability(self, count: Tensor, value: Tensor) -> Tensor:
-        a, b = self.concentration1, self.concentration0
-        ways = self._log_ways(a, value) + self._log_ways(b, count - value)
-        return ways - self._log_ways(a + b, count)
-
-    def _log_ways(self, c: Tensor, k: Tensor) -> Tensor:
+        value, count, a, b = torch.broadcast_tensors(
+            value, count, self.concentration1, self.concentration0
+        )
+        shapes = torch.stack([a, b, a + b])
+        counts = torch.stack([value, count - value, count])
         tolerance = self.approx_log_prob_tol
         if tolerance > 0:
-            return -log_beta(c, k + 1, tolerance) - (c + k).log()
-        return log_multichoose(c, k)
+            ways = -log_beta(shapes, counts + 1, tolerance) - (shapes + counts).log()
+        else:
+            ways = log_multichoose(shapes, counts)
+        return ways[0] + ways[1] - ways[2]
 
     @property
     def mean(self) -> Tensor:
@@ -272,11 +274,13 @@ class DirichletMultinomial(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         concentration = self.concentration
+        if not self.is_sparse:
+            shapes = torch.cat([concentration, concentration.sum(-1, True)], -1)
+            ways = log_multichoose(shapes, torch.cat([value, value.sum(-1, True)], -1))
+            return ways[..., :-1].sum(-1) - ways[..., -1]
         every = log_multichoose(concentration.sum(-1), value.sum(-1))
         shape = broadcast_shape(value.shape, concentration.shape)
         value, concentration = value.expand(shape), concentration.expand(shape)
-        if not self.is_sparse:
-            return log_multichoose(concentration, value).sum(-1) - every
         where = value.nonzero(as_tuple=True)
         ways = log_multichoose(concentration[where], value[where])
         return (-every.expand(shape[:-1])).index_put(where[:-1], ways, accumulate=True)

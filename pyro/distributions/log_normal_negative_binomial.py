@@ -1,7 +1,6 @@
 """A negative binomial law with a noisy mean."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,7 +110,7 @@ class LogNormalNegativeBinomial(HoldingLaw, TorchDistribution):
             log_weights = log_weights + 0.5 * (points.square() - noise.square())
         odds = logits[..., None] + scale[..., None] * noise
         powers = value[..., None] * logsigmoid(odds) + count[..., None] * logsigmoid(-odds)
-        integral = width.log() + (log_weights + powers).logsumexp(-1)
+        integral: Tensor = width.log() + (log_weights + powers).logsumexp(-1)
         return (log_multichoose(count, value) + integral).masked_fill(never, -math.inf)
 
     @property
@@ -131,14 +130,14 @@ class LogNormalNegativeBinomial(HoldingLaw, TorchDistribution):
         return variance
 
 
-def _peak(count: Tensor, logits: Tensor, scale: Tensor, value: Tensor) -> tuple[Any, Any]:
+def _peak(count: Tensor, logits: Tensor, scale: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Return where the integrand, a log-concave function of the noise, is largest, and its width.
 
     By Newton's method, and by bisection where that would leave the interval between 0 and the slope
     at 0, within which the maximum lies.
     """
     total, spread = count + value, scale.square()
-    tolerance = torch.finfo(logits.dtype).eps ** 0.5
+    tolerance = torch.finfo(logits.dtype).eps ** 0.25  # each step about squares the error
 
     def slope_and_curvature(noise: Tensor) -> tuple[Tensor, Tensor]:
         share = (logits + scale * noise).sigmoid()
@@ -151,10 +150,10 @@ def _peak(count: Tensor, logits: Tensor, scale: Tensor, value: Tensor) -> tuple[
     noise = (((guess / count).log() - logits) / scale * weight / (1 + weight)).clamp(low, high)
     for _ in range(_MOST_STEPS):
         slope, curvature = slope_and_curvature(noise)
-        if is_readable(slope) and bool((slope.square() <= tolerance**2 * curvature).all()):
-            break
         low, high = torch.where(slope > 0, noise, low), torch.where(slope > 0, high, noise)
         newton = noise + slope / curvature
-        inside = (newton > low) & (newton < high)
+        inside = (newton >= low) & (newton <= high)
         noise = torch.where(inside, newton, 0.5 * (low + high))
+        if is_readable(slope) and bool((slope.square() <= tolerance**2 * curvature).all()):
+            break
     return noise, slope_and_curvature(noise)[1].rsqrt()

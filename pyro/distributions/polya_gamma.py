@@ -108,11 +108,10 @@ class TruncatedPolyaGamma(TorchDistribution):
         left = -0.5 * math.log(2 * math.pi) - 1.5 * low.log() - 0.125 / low
         right = math.log(2 * math.pi) - 0.5 * math.pi**2 * high
         decay = torch.where(near, 0.5 / low, 2 * math.pi**2 * high)
-        series = sum(
-            (-1) ** n * (2 * n + 1) * torch.exp(-n * (n + 1) * decay)
-            for n in range(1, self.num_log_prob_terms)
-        )
-        density = torch.where(near, left, right) + torch.log1p(torch.as_tensor(series))
+        n = torch.arange(1, self.num_log_prob_terms, device=value.device).to(value)
+        signs = 2 * n.remainder(2) - 1  # of what is taken off the first term
+        later = torch.exp(-n * (n + 1) * decay[..., None]) @ (signs * (2 * n + 1))
+        density = torch.where(near, left, right) + torch.log1p(-later)
         density = (density - math.log(self._moment(0))).masked_fill(value == 0, -math.inf)
         return density.expand(torch.broadcast_shapes(density.shape, self._batch_shape))
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import integrate
 from torch import Tensor
 
 import pyro.distributions as dist
@@ -30,32 +29,40 @@ each_law = pytest.mark.parametrize("name", LAWS)
 with_quantiles = pytest.mark.parametrize("name", ["sharp", "soft"])
 
 
-def expectation(law: Any, f: Callable[[float, float], float]) -> float:
-    """Integrate over the density, in halves that meet at the mode of the sharp law."""
-    total = 0.0
-    for low, high in ((-math.inf, 0.5), (0.5, math.inf)):
-
-        def integrand(x: float) -> float:
-            log_density = float(law.log_prob(number(x)))
-            return math.exp(log_density) * f(x, log_density)
-
-        total += integrate.quad(integrand, low, high, epsabs=1e-11, limit=200)[0]
+def by_legendre(f: Callable[[Tensor], Tensor], ends: list[float]) -> Tensor:
+    """Integrate what is smooth between these ends, with 200 points for each piece."""
+    nodes, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(200))
+    total = torch.zeros((), dtype=DOUBLE)
+    for low, high in zip(ends, ends[1:], strict=False):
+        half = (high - low) / 2
+        total = total + half * (weights * f(low + half * (nodes + 1))).sum()
     return total
+
+
+def expectation(law: Any, f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Integrate over the density, in pieces that meet at the mode of the sharp law."""
+
+    def integrand(x: Tensor) -> Tensor:
+        log_density = law.log_prob(x)
+        product: Tensor = log_density.exp() * f(x, log_density)
+        return product
+
+    return by_legendre(integrand, [-300.0, -40.0, -8.0, 0.5, 9.0, 40.0, 300.0])
 
 
 @each_law
 def test_moments_are_those_of_the_density(name: str) -> None:
     law = LAWS[name]()
     mean = expectation(law, lambda x, _: x)
-    assert_close(law.mean, mean, rtol=1e-8, atol=1e-8)
+    assert_close(law.mean, mean, rtol=1e-10)
     variance = expectation(law, lambda x, _: (x - mean) ** 2)
-    assert_close(law.variance, variance, rtol=1e-8)
+    assert_close(law.variance, variance, rtol=1e-10)
 
 
 @with_quantiles
 def test_entropies_are_those_of_the_density(name: str) -> None:
     law = LAWS[name]()
-    assert_close(law.entropy(), -expectation(law, lambda _, log_p: log_p), rtol=1e-8)
+    assert_close(law.entropy(), -expectation(law, lambda _, log_p: log_p), rtol=1e-10)
 
 
 @with_quantiles
@@ -88,18 +95,16 @@ def test_draws_follow_the_density(name: str) -> None:
     assert_fits_cdf(law.sample((4000,)), cdf)
 
 
-def sum_over_the_noise(x: float, left: float, right: float, soft: float) -> float:
+def sum_over_the_noise(x: float, left: float, right: float, soft: float) -> Tensor:
     """Integrate the sharp density against the normal one: the definition of the soft law."""
     sharp = dist.AsymmetricLaplace(0.0, number(math.sqrt(left * right)), math.sqrt(left / right))
+    normal = dist.Normal(number(0.0), 1.0)
 
-    def integrand(noise: float) -> float:
-        gauss = math.exp(-0.5 * noise**2) / math.sqrt(2 * math.pi)
-        return gauss * float(sharp.log_prob(number(x - soft * noise)).exp())
+    def integrand(noise: Tensor) -> Tensor:
+        return (normal.log_prob(noise) + sharp.log_prob(x - soft * noise)).exp()
 
-    kink = x / soft
-    ends = sorted({-12.0, min(max(kink, -12.0), 12.0), 12.0})
-    pieces = zip(ends, ends[1:], strict=False)
-    return sum(integrate.quad(integrand, a, b, epsabs=1e-13)[0] for a, b in pieces)
+    kink = min(max(x / soft, -12.0), 12.0)
+    return by_legendre(integrand, [-12.0, (kink - 12) / 2, kink, (kink + 12) / 2, 12.0])
 
 
 @pytest.mark.parametrize("left, right, soft", [(1.0, 1.0, 1.0), (0.5, 3.0, 0.2), (0.3, 0.2, 5.0)])

@@ -1,10 +1,11 @@
 """The truncated Polya-gamma law: both series, the sampler's error, the augmented logistic model."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
-from scipy import integrate
 from scipy.special import erfc
 from torch import Tensor
 
@@ -42,12 +43,14 @@ def right_series(x: float) -> float:
     return 2 * math.pi * math.fsum(terms)
 
 
-def expectation(f: object) -> float:
-    def integrand(x: float) -> float:
-        return float(law().log_prob(T(x, dtype=DOUBLE)).exp()) * f(x)  # type: ignore[operator]
-
-    pieces = [(0.0, 0.05), (0.05, 0.2), (0.2, END)]
-    return math.fsum(integrate.quad(integrand, *piece, epsabs=1e-14)[0] for piece in pieces)
+def expectation(f: Callable[[Tensor], Tensor]) -> float:
+    """Integrate over the density, which is smooth, in four pieces of 100 points."""
+    nodes, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(100))
+    total = 0.0
+    for low, high in ((0.0, 0.05), (0.05, 0.2), (0.2, 0.8), (0.8, END)):
+        x = low + (high - low) / 2 * (nodes + 1)
+        total += (high - low) / 2 * float((weights * law().log_prob(x).exp() * f(x)).sum())
+    return total
 
 
 @pytest.mark.parametrize("x", [0.01, 0.1, 0.159, 1 / (2 * math.pi), 0.16, 0.4, 1.0, 2.5])
@@ -76,7 +79,7 @@ def test_the_laplace_transform_is_that_of_the_hyperbolic_cosine() -> None:
         # what is cut off lies above 2.5
         cut = beyond(END) * math.exp(-t * END)
         expected = 1 / math.cosh(math.sqrt(t / 2)) / (1 - beyond(END))
-        actual = expectation(lambda x, t=t: math.exp(-t * x))
+        actual = expectation(lambda x, t=t: (-t * x).exp())
         assert actual <= expected * (1 + 1e-10)
         assert actual >= expected - 1.1 * cut - 1e-11
 
@@ -156,7 +159,7 @@ def test_no_draw_is_above_the_truncation_point() -> None:
 def test_a_logistic_likelihood_is_a_normal_one_given_the_draw() -> None:
     """sigma(x) = exp(x / 2) / 2 * E exp(-x ** 2 w / 2), the identity that the law is made for."""
     for x in (-3.0, -0.4, 0.0, 1.0, 5.0):
-        likelihood = 0.5 * math.exp(x / 2) * expectation(lambda w, x=x: math.exp(-x * x * w / 2))
+        likelihood = 0.5 * math.exp(x / 2) * expectation(lambda w, x=x: (-x * x * w / 2).exp())
         assert likelihood == pytest.approx(1 / (1 + math.exp(-x)), rel=6e-6)  # the truncation
 
 

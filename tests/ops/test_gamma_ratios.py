@@ -21,10 +21,13 @@ def test_choices_are_counted_as_by_whole_numbers(things: int, dtype: torch.dtype
     for k in CHOICES:
         expected = math.log(math.comb(c_exact + k - 1, k))
         result = log_multichoose(c, torch.tensor(float(k), dtype=dtype))
-        assert abs(result.item() - expected) <= 10 * EPS[dtype] * (1 + expected)
+        # below 1e4 logarithms of gamma functions are subtracted, of which the largest is 8e4
+        lost = 2 * EPS[torch.float64] * math.lgamma(c_exact + k) if c_exact + k < 1e4 else 0.0
+        assert abs(result.item() - expected) <= 10 * EPS[dtype] * (1 + expected) + lost
         (slope,) = torch.autograd.grad(result, c)
         harmonic = math.fsum(1 / (c_exact + i) for i in range(k))
-        assert abs(slope.item() - harmonic) <= 30 * EPS[dtype] * harmonic
+        lost = 20 * EPS[torch.float64] if c_exact + k < 1e4 else 0.0
+        assert abs(slope.item() - harmonic) <= 30 * EPS[dtype] * harmonic + lost
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -34,7 +37,8 @@ def test_fractions_of_a_thing_are_allowed(c: float, dtype: torch.dtype) -> None:
     for k in (1, 5, 300):
         expected = math.fsum(math.log((tensor.item() + i) / (i + 1)) for i in range(k))
         actual = log_multichoose(tensor, torch.tensor(k)).item()
-        assert abs(actual - expected) <= 10 * EPS[dtype] * (1 + abs(expected))
+        lost = 2 * EPS[torch.float64] * abs(math.lgamma(c + k))
+        assert abs(actual - expected) <= 10 * EPS[dtype] * (1 + abs(expected)) + lost
 
 
 def test_not_choosing_at_all_depends_on_nothing() -> None:
