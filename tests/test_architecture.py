@@ -44,6 +44,7 @@ FLOORS = {
         "pyro.distributions.conditional_transforms",
         "pyro.distributions.transforms.*",
         "pyro.distributions.*",
+        "pyro.distributions.testing.*",
     ],
     "3a runtime": [
         "pyro.poutine.itinerary",

@@ -30,6 +30,7 @@ from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.ordered_logistic import OrderedLogistic
 from pyro.distributions.polya_gamma import TruncatedPolyaGamma
 from pyro.distributions.projected_normal import ProjectedNormal
+from pyro.distributions.rejector import Rejector
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.stable import Stable
@@ -74,6 +75,7 @@ __all__ = [
     "MultivariateStudentT",
     "OrderedLogistic",
     "ProjectedNormal",
+    "Rejector",
     "ScoreParts",
     "SkewLogistic",
     "SoftAsymmetricLaplace",

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch.distributions import Transform, constraints
 
+from pyro.distributions.distribution import Distribution, noise_score
 from pyro.distributions.independent import Independent
 from pyro.distributions.law import TorchLaw
-from pyro.distributions.torch_distribution import FromBase
+from pyro.distributions.torch_distribution import DerivedDistribution, FromBase
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 
 
@@ -75,6 +76,18 @@ class TransformedDistribution(
         if type(base) is torch.distributions.Independent:
             # torch moved batch dimensions into the event, with its own class
             self.base_dist = Independent(base.base_dist, base.reinterpreted_batch_ndims)
+
+    def _noise_score(self, value: torch.Tensor) -> torch.Tensor | float:
+        base: Any = self.base_dist
+        while isinstance(base, (DerivedDistribution, Independent, TransformedDistribution)):
+            base = base.base_dist
+        if not isinstance(base, Distribution) or (
+            type(base)._noise_score is Distribution._noise_score
+        ):
+            return 0.0  # inverses may be dear
+        for transform in reversed(self.transforms):
+            value = transform.inv(value)
+        return noise_score(self.base_dist, value)
 
 
 class MixtureSameFamily(TorchLaw, torch.distributions.MixtureSameFamily, TorchDistributionMixin):

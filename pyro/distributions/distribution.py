@@ -77,8 +77,17 @@ class Distribution(metaclass=DistributionMeta):
         """
         log_prob = self.log_prob(x, *args, **kwargs)
         if self.has_rsample:
-            return ScoreParts(log_prob, 0.0, log_prob)
+            return ScoreParts(log_prob, self._noise_score(x), log_prob)
         return ScoreParts(log_prob, log_prob, 0.0)
+
+    def _noise_score(self, value: Any) -> torch.Tensor | float:
+        """Return the log density, up to a constant, of the noise behind a differentiable draw.
+
+        It is 0 unless the law of that noise has parameters, as after rejections.
+
+        :param value: a value that this law drew, with the gradients of the draw.
+        """
+        return 0.0
 
     def enumerate_support(self, expand: bool = True) -> torch.Tensor:
         """List the values that the law can take, along a new dimension on the left.
@@ -133,3 +142,15 @@ class Distribution(metaclass=DistributionMeta):
             "Arithmetic on random variables (pyro.contrib.randomvariable) is not part of this "
             "distribution. Use a TransformedDistribution, or transform the sampled value."
         )
+
+
+def noise_score(law: Any, value: Any) -> torch.Tensor | float:
+    """Return what :meth:`Distribution.score_parts` adds for a base law that draws by rejection.
+
+    :param law: a law; one of :mod:`torch.distributions` does not.
+    :param value: a value that it drew, with the gradients of the draw.
+
+    >>> noise_score(torch.distributions.Normal(0.0, 1.0), torch.tensor(0.0))
+    0.0
+    """
+    return law._noise_score(value) if isinstance(law, Distribution) else 0.0

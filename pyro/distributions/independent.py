@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from pyro.distributions.distribution import noise_score
 from pyro.distributions.law import TorchLaw
 from pyro.distributions.torch_distribution import FromBase
 from pyro.distributions.torch_mixin import Shape, TorchDistributionMixin, Wrappers
@@ -103,6 +104,12 @@ class Independent(  # type: ignore[override]
         """
         parts: torch.Tensor = self.base_dist.log_prob(value)
         return sum_rightmost(parts, self.reinterpreted_batch_ndims)
+
+    def _noise_score(self, value: torch.Tensor) -> torch.Tensor | float:
+        score = noise_score(self.base_dist, value)
+        if isinstance(score, torch.Tensor):
+            return sum_rightmost(score, self.reinterpreted_batch_ndims)
+        return score
 
     def conjugate_update(self, other: Any) -> tuple[Any, torch.Tensor]:
         """Multiply this density by a conjugate one.

@@ -13,8 +13,10 @@ class ScoreParts(NamedTuple):
     With a value ``z`` drawn from ``q``, a surrogate whose gradient estimates that of
     ``E_q[log p(z) - log q(z)]`` is ``log p - entropy_term + stop_gradient(log p - log q) *
     score_function``. Where ``z`` is a differentiable function of the parameters, the first two
-    terms suffice and ``score_function`` is 0. Where it is not, ``score_function`` is ``log q``, and
-    ``entropy_term`` may be 0, for the expectation of the gradient of ``log q`` vanishes.
+    terms suffice and ``score_function`` is 0, unless the noise that it is a function of has a law
+    with parameters itself: then ``score_function`` is the log density of that noise. Where ``z`` is
+    no such function, ``score_function`` is ``log q``, and ``entropy_term`` may be 0, for the
+    expectation of the gradient of ``log q`` vanishes.
     """
 
     log_prob: torch.Tensor

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.distributions import constraints
 
+from pyro.distributions.distribution import noise_score
 from pyro.distributions.feasible import feasible_point
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.torch_mixin import (
@@ -56,6 +57,9 @@ class DerivedDistribution(TorchDistribution):
         self.base_dist = base_dist
         self._batch_shape = batch_shape
         self._event_shape = base_dist.event_shape
+
+    def _noise_score(self, value: torch.Tensor) -> torch.Tensor | float:
+        return noise_score(self.base_dist, value)
 
     @constraints.dependent_property
     def support(self) -> Any:
@@ -150,6 +154,10 @@ class ExpandedDistribution(DerivedDistribution):
         if "has_rsample" in vars(self):
             return super().score_parts(value)
         return ScoreParts(*map(self._spread, self.base_dist.score_parts(value)))
+
+    def _noise_score(self, value: torch.Tensor) -> torch.Tensor | float:
+        score: torch.Tensor | float = self._spread(super()._noise_score(value))
+        return score
 
     def enumerate_support(self, expand: bool = True) -> torch.Tensor:
         """List the values that the law can take, along a new dimension on the left.
@@ -301,7 +309,7 @@ class MaskedDistribution(DerivedDistribution):
         """
         log_prob = self.log_prob(value)
         if self.has_rsample:
-            return ScoreParts(log_prob, 0.0, log_prob)
+            return ScoreParts(log_prob, self._noise_score(value), log_prob)
         # The value was drawn from the whole density, so its score is not masked.
         return ScoreParts(log_prob, self.base_dist.log_prob(value), 0.0)
 
