@@ -36,6 +36,7 @@ FLOORS = {
         "pyro.distributions.distribution",
         "pyro.distributions.checking",
         "pyro.distributions.feasible",
+        "pyro.distributions.remembered",
         "pyro.distributions.torch_mixin",
         "pyro.distributions.torch_distribution",
     ],

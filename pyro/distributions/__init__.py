@@ -12,6 +12,7 @@ from pyro._foundation.validation import (
 )
 from pyro.distributions.affine_beta import AffineBeta
 from pyro.distributions.asymmetriclaplace import AsymmetricLaplace, SoftAsymmetricLaplace
+from pyro.distributions.avf_mvn import AVFMultivariateNormal
 from pyro.distributions.conditional import (
     ConditionalDistribution,
     ConditionalTransform,
@@ -29,8 +30,17 @@ from pyro.distributions.logistic import Logistic, SkewLogistic
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.ordered_logistic import OrderedLogistic
 from pyro.distributions.polya_gamma import TruncatedPolyaGamma
+from pyro.distributions.improper_uniform import ImproperUniform
+from pyro.distributions.lkj import LKJ, LKJCorrCholesky
+from pyro.distributions.mixture import MaskedMixture
+from pyro.distributions.nanmasked import NanMaskedMultivariateNormal, NanMaskedNormal
+from pyro.distributions.omt_mvn import OMTMultivariateNormal
 from pyro.distributions.projected_normal import ProjectedNormal
 from pyro.distributions.rejector import Rejector
+from pyro.distributions.relaxed_straight_through import (
+    RelaxedBernoulliStraightThrough,
+    RelaxedOneHotCategoricalStraightThrough,
+)
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.stable import Stable
@@ -55,6 +65,7 @@ __all__ = [
     "AffineBeta",
     "AsymmetricLaplace",
     "BetaBinomial",
+    "AVFMultivariateNormal",
     "ComposeTransformModule",
     "ConditionalDistribution",
     "ConditionalTransform",
@@ -71,11 +82,20 @@ __all__ = [
     "GammaPoisson",
     "LogNormalNegativeBinomial",
     "Logistic",
+    "ImproperUniform",
+    "LKJ",
+    "LKJCorrCholesky",
     "MaskedDistribution",
+    "MaskedMixture",
     "MultivariateStudentT",
     "OrderedLogistic",
+    "NanMaskedMultivariateNormal",
+    "NanMaskedNormal",
+    "OMTMultivariateNormal",
     "ProjectedNormal",
     "Rejector",
+    "RelaxedBernoulliStraightThrough",
+    "RelaxedOneHotCategoricalStraightThrough",
     "ScoreParts",
     "SkewLogistic",
     "SoftAsymmetricLaplace",

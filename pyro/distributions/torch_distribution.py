@@ -7,6 +7,7 @@ from torch.distributions import constraints
 
 from pyro.distributions.distribution import noise_score
 from pyro.distributions.feasible import feasible_point
+from pyro.distributions.remembered import origin_of, remember
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.torch_mixin import (
     NO_SHAPE,
@@ -300,7 +301,9 @@ class MaskedDistribution(DerivedDistribution):
         if not isinstance(point, torch.Tensor):
             point = torch.scalar_tensor(point)
         mask = self._mask[(...,) + (None,) * len(self._event_shape)]  # type: ignore[index]
-        return torch.where(mask, value, point.to(value))
+        point = point.to(value)
+        whole, origin = torch.where(mask, value, point), origin_of(value)
+        return whole if origin is None else remember(whole, torch.where(mask, origin, point))
 
     def score_parts(self, value: torch.Tensor) -> ScoreParts:
         """Return the parts of the log density that an ELBO's gradient estimator needs.
