@@ -72,6 +72,6 @@ class NanMaskedMultivariateNormal(MultivariateNormal):
         apart = torch.where(there, value.masked_fill(missing, 0.0) - self.loc, 0.0)
         z = triangular_solve(apart[..., None], factor)[..., 0]
         volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = 0.5 * math.log(2 * math.pi) * there.sum(-1)
+        constant = 0.5 * math.log(2 * math.pi) * there.to(scale.dtype).sum(-1)
         scored: Tensor = -0.5 * z.square().sum(-1) - volume - constant
         return scored
