@@ -142,6 +142,7 @@ DOORS = [
     "pyro.ops.tensor_utils",
     "pyro.poutine.util",
     "pyro.distributions.inverse_gamma",
+    "pyro.distributions.hmm",
     "pyro.distributions.torch",
     "pyro.distributions.torch",
     "pyro.distributions.util",

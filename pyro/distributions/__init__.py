@@ -21,12 +21,18 @@ from pyro.distributions.conditional import (
 )
 from pyro.distributions.conjugate import BetaBinomial, DirichletMultinomial, GammaPoisson
 from pyro.distributions.delta import Delta
+from pyro.distributions.discrete_hmm import DiscreteHMM
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.empirical import Empirical
 from pyro.distributions.extended import ExtendedBetaBinomial, ExtendedBinomial
 from pyro.distributions.folded import FoldedDistribution
 from pyro.distributions.log_normal_negative_binomial import LogNormalNegativeBinomial
 from pyro.distributions.logistic import Logistic, SkewLogistic
+from pyro.distributions.gamma_gaussian_hmm import GammaGaussianHMM
+from pyro.distributions.gaussian_hmm import GaussianHMM
+from pyro.distributions.gaussian_mrf import GaussianMRF
+from pyro.distributions.independent_hmm import IndependentHMM
+from pyro.distributions.linear_hmm import LinearHMM
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.ordered_logistic import OrderedLogistic
 from pyro.distributions.polya_gamma import TruncatedPolyaGamma
@@ -85,6 +91,12 @@ __all__ = [
     "ImproperUniform",
     "LKJ",
     "LKJCorrCholesky",
+    "DiscreteHMM",
+    "GammaGaussianHMM",
+    "GaussianHMM",
+    "GaussianMRF",
+    "IndependentHMM",
+    "LinearHMM",
     "MaskedDistribution",
     "MaskedMixture",
     "MultivariateStudentT",

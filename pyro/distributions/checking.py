@@ -341,7 +341,7 @@ class CheckedDistribution:
             raise value_error(self, value, support)
 
     def _validate_shape(self, actual: torch.Size, expected: torch.Size) -> None:
-        event_shape = self._event_shape  # type: ignore[attr-defined]
+        event_shape = expected[len(expected) - len(self._event_shape) :]  # type: ignore[attr-defined]
         if actual[max(0, len(actual) - len(event_shape)) :] != event_shape:
             raise ValueError(
                 f"{self}: the value to score has shape {tuple(actual)}, but its rightmost "

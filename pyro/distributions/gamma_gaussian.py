@@ -10,6 +10,7 @@ from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.ops.gaussian import mvn_to_gaussian
 from pyro.ops.information_form import (
     InformationForm,
+    eliminate_between,
     evaluate,
     integrate_last,
     join,
@@ -216,6 +217,36 @@ def gamma_gaussian_tensordot(x: GammaGaussian, y: GammaGaussian, dims: int = 0) 
     :raises ValueError: where one of the two has fewer variables.
     """
     return join(x, y, dims).marginalize(right=dims)
+
+
+def sequential_gamma_gaussian_tensordot(chain: GammaGaussian) -> GammaGaussian:
+    r"""Integrate over the inner variables of a chain, in about :math:`\log_2 T` steps.
+
+    .. math:: h(x_0, x_T, s) = \int \prod_{t=1}^T f_t(x_{t-1}, x_t, s)\;dx_1\cdots dx_{T-1}
+
+    :param chain: functions of ``2 * dim`` variables and ``s``; time is the last dimension of the
+        batch.
+    :raises ValueError: where there is no time, or the number of variables is odd.
+    """
+    if not chain.batch_shape or not chain.batch_shape[-1] or chain.dim() % 2:
+        raise ValueError(
+            f"A chain needs a step at least and two states in each of its functions, but the batch "
+            f"shape is {tuple(chain.batch_shape)} and there are {chain.dim()} variables."
+        )
+    size, chain = chain.dim() // 2, chain.expand(chain.batch_shape)
+    while (steps := chain.batch_shape[-1]) > 1:
+        one, two = slice(0, steps - steps % 2, 2), slice(1, steps, 2)
+        middle = eliminate_between(chain.info_vec, chain.precision, size)
+        c, alpha, beta = chain.log_normalizer, chain.alpha, chain.beta
+        joined = GammaGaussian(
+            c[..., one] + c[..., two] + 0.5 * LOG_TAU * size - middle.half_log_det,
+            middle.info_vec,
+            middle.precision,
+            alpha[..., one] + alpha[..., two] - 0.5 * size,
+            beta[..., one] + beta[..., two] - middle.quadratic,
+        )
+        chain = GammaGaussian.cat([joined, chain[..., -1:]], -1) if steps % 2 else joined
+    return chain[..., 0]
 
 
 def scale_mvn(mvn: torch.distributions.MultivariateNormal, s: Tensor) -> MultivariateNormal:

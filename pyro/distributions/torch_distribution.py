@@ -67,6 +67,10 @@ class DerivedDistribution(TorchDistribution):
         """The support of the base law."""
         return self.base_dist.support
 
+    def _validate_shape(self, actual: torch.Size, expected: torch.Size) -> None:
+        check = getattr(self.base_dist, "_validate_shape", super()._validate_shape)
+        check(actual, expected)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist!r}, batch_shape={tuple(self.batch_shape)})"
 

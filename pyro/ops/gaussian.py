@@ -14,7 +14,7 @@ from torch.distributions import (
 
 from pyro.ops.affine_normal import AffineNormal
 from pyro.ops.gaussian_form import LOG_TAU, Gaussian, standard_normal
-from pyro.ops.information_form import Elimination, eliminate, join, pull_back
+from pyro.ops.information_form import Elimination, eliminate_between, join, pull_back
 from pyro.ops.matrices import matvecmul
 
 __all__ = [
@@ -167,25 +167,12 @@ def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
 
 def _pair_up(chain: Gaussian, size: int) -> tuple[Elimination, Gaussian]:
     """Integrate out every other state of an expanded chain; return how, and what is left."""
-    c, u, P = chain.log_normalizer, chain.info_vec, chain.precision
+    c = chain.log_normalizer
     even = c.size(-1) - c.size(-1) % 2
-    one, two = slice(0, even, 2), slice(1, even, 2)
-    u_1, u_2, P_1, P_2 = u[..., one, :], u[..., two, :], P[..., one, :, :], P[..., two, :, :]
-    pad = torch.nn.functional.pad
-    before, after = P_1[..., :size, :size], P_2[..., size:, size:]
-    middle = eliminate(
-        kept=(
-            torch.cat([u_1[..., :size], u_2[..., size:]], -1),
-            pad(before, (0, size) * 2) + pad(after, (size, 0) * 2),
-        ),
-        dropped=(
-            u_1[..., size:] + u_2[..., :size],
-            P_1[..., size:, size:] + P_2[..., :size, :size],
-        ),
-        cross=torch.cat([P_1[..., size:, :size], P_2[..., :size, size:]], -1),
-    )
+    middle = eliminate_between(chain.info_vec, chain.precision, size)
     gain = middle.quadratic - middle.half_log_det + 0.5 * LOG_TAU * size
-    halved = Gaussian(c[..., one] + c[..., two] + gain, middle.info_vec, middle.precision)
+    ends = c[..., 0:even:2] + c[..., 1:even:2]
+    halved = Gaussian(ends + gain, middle.info_vec, middle.precision)
     return middle, Gaussian.cat([halved, chain[..., even:]], -1) if even < c.size(-1) else halved
 
 

@@ -270,6 +270,32 @@ def integrate_last(info_vec: Tensor, precision: Tensor, count: int) -> Eliminati
     )
 
 
+def eliminate_between(info_vec: Tensor, precision: Tensor, size: int) -> Elimination:
+    """Integrate out every other state of a chain, where forms two by two share it.
+
+    :param info_vec: of shape ``(..., T, 2 * size)``: for each of T forms a state, then the next.
+        The last form of an odd number of them is left out.
+    :param precision: of shape ``(..., T, 2 * size, 2 * size)``.
+    :param size: the size of a state.
+    """
+    even = info_vec.size(-2) - info_vec.size(-2) % 2
+    u_1, u_2 = info_vec[..., 0:even:2, :], info_vec[..., 1:even:2, :]
+    P_1, P_2 = precision[..., 0:even:2, :, :], precision[..., 1:even:2, :, :]
+    pad = torch.nn.functional.pad
+    before, after = P_1[..., :size, :size], P_2[..., size:, size:]
+    return eliminate(
+        kept=(
+            torch.cat([u_1[..., :size], u_2[..., size:]], -1),
+            pad(before, (0, size) * 2) + pad(after, (size, 0) * 2),
+        ),
+        dropped=(
+            u_1[..., size:] + u_2[..., :size],
+            P_1[..., size:, size:] + P_2[..., :size, :size],
+        ),
+        cross=torch.cat([P_1[..., size:, :size], P_2[..., :size, size:]], -1),
+    )
+
+
 class Restriction(NamedTuple):
     r"""What is left of a form when values are put in for some variables: a form, and a number."""
 

@@ -1,0 +1,88 @@
+"""Series of vectors in a Markov random field with Gaussian potentials."""
+
+from typing import Any
+
+from torch import Tensor
+
+from pyro.distributions.gaussian_chain import GaussianChain, check_normal
+from pyro.distributions.hidden_markov import batch_and_duration, check_event
+from pyro.ops.gaussian import mvn_to_gaussian
+
+
+class GaussianMRF(GaussianChain):
+    r"""Law of a series of vectors in a chain of hidden ones, tied by Gaussian potentials.
+
+    .. math::
+
+        p(x_1, \dots, x_T) = \frac{1}{Z_T} \int f_0(z_0)
+            \prod_{t=1}^T f(z_{t-1}, z_t)\,g(z_t, x_t)\;dz_0\cdots dz_T
+
+    The functions are densities of normal laws each, but not conditional ones as those of a
+    :class:`~pyro.distributions.GaussianHMM`; so :math:`Z_T` is another integral, over the series
+    too. Its density is one over all real arrays of shape ``(T, obs_dim)``. In the shapes below time
+    may have size 1, or be left out.
+
+    :param initial_dist: the normal law of density :math:`f_0`, of batch shape ``batch_shape`` and
+        event shape ``(hidden_dim,)``.
+    :param transition_dist: that of :math:`f`, of batch shape ``batch_shape + (T,)`` and event shape
+        ``(2 * hidden_dim,)``.
+    :param observation_dist: that of :math:`g`, of batch shape ``batch_shape + (T,)`` and event
+        shape ``(hidden_dim + obs_dim,)``.
+    :param validate_args: whether to check values.
+    :raises ValueError: where shapes do not fit together.
+    :raises TypeError: where a law is not normal.
+
+    >>> import torch
+    >>> from pyro.distributions.normal import Normal
+    >>> one, two = (Normal(torch.zeros(n), 1.0).to_event(1) for n in (1, 2))
+    >>> GaussianMRF(one, two, two).log_prob(torch.zeros(3, 1))
+    tensor(-2.7568)
+
+    Source: Rue and Held 2005, *Gaussian Markov Random Fields*, chapter 2.
+    """
+
+    def __init__(
+        self,
+        initial_dist: Any,
+        transition_dist: Any,
+        observation_dist: Any,
+        validate_args: bool | None = None,
+    ) -> None:
+        check_normal(
+            "GaussianMRF",
+            initial_dist=initial_dist,
+            transition_dist=transition_dist,
+            observation_dist=observation_dist,
+        )
+        size = initial_dist.event_shape[0]
+        check_event("GaussianMRF", "transition_dist", transition_dist, 2 * size)
+        if observation_dist.event_shape[0] <= size:
+            raise ValueError(
+                f"GaussianMRF: 'observation_dist' has event shape "
+                f"{tuple(observation_dist.event_shape)}, expected more than the {size} entries of "
+                "a hidden vector, which come first."
+            )
+        batch_shape, duration = batch_and_duration(
+            "GaussianMRF",
+            None,
+            initial_dist.batch_shape + (1,),
+            transition_dist.batch_shape,
+            observation_dist.batch_shape,
+        )
+        super().__init__(
+            mvn_to_gaussian(initial_dist),
+            mvn_to_gaussian(transition_dist),
+            mvn_to_gaussian(observation_dist),
+            duration,
+            batch_shape,
+            validate_args,
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density.
+
+        :param value: the series, of shape ``(..., T, obs_dim)``.
+        """
+        given = self._ends(self._given(value)).event_logsumexp()
+        total = self._ends(self._free(value.size(-2))).event_logsumexp()
+        return self._over_batch(given - total)
