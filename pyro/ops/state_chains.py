@@ -132,7 +132,12 @@ def affine_paths(start: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
     def step(states: Tensor, steps: Steps) -> Tensor:
         return matvecmul(steps[0].mT, states) + steps[1]
 
-    parts = matrices.movedim(-3, 0), offsets.movedim(-2, 0)
+    rank = max(start.dim() - 1, matrices.dim() - 3, offsets.dim() - 2)  # of the batch
+    parts = (
+        matrices[(None,) * (rank + 3 - matrices.dim())].movedim(-3, 0),
+        offsets[(None,) * (rank + 2 - offsets.dim())].movedim(-2, 0),
+    )
+    start = start[(None,) * (rank + 1 - start.dim())]
     return _paths(start, parts, join, step).movedim(0, -2)
 
 
