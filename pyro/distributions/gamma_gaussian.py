@@ -7,10 +7,11 @@ from torch import Tensor
 
 from pyro.distributions.multivariate import MultivariateNormal
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
+from pyro.ops.form_chains import as_chain, chain_product
 from pyro.ops.gaussian import mvn_to_gaussian
 from pyro.ops.information_form import (
+    Elimination,
     InformationForm,
-    eliminate_between,
     evaluate,
     integrate_last,
     join,
@@ -138,7 +139,17 @@ class GammaGaussian(InformationForm):
         if not count:
             return self
         form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
-        rest = integrate_last(form.info_vec, form.precision, count)
+        return self._without(integrate_last(form.info_vec, form.precision, count))
+
+    def _merged(self, other: "GammaGaussian", middle: Elimination) -> "GammaGaussian":
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("log_normalizer", "alpha", "beta")
+        }
+        return self._with(**sums)._without(middle)
+
+    def _without(self, rest: Elimination) -> "GammaGaussian":
+        count = rest.shift.size(-1)
         return GammaGaussian(
             self.log_normalizer + 0.5 * LOG_TAU * count - rest.half_log_det,
             rest.info_vec,
@@ -233,20 +244,7 @@ def sequential_gamma_gaussian_tensordot(chain: GammaGaussian) -> GammaGaussian:
             f"A chain needs a step at least and two states in each of its functions, but the batch "
             f"shape is {tuple(chain.batch_shape)} and there are {chain.dim()} variables."
         )
-    size, chain = chain.dim() // 2, chain.expand(chain.batch_shape)
-    while (steps := chain.batch_shape[-1]) > 1:
-        one, two = slice(0, steps - steps % 2, 2), slice(1, steps, 2)
-        middle = eliminate_between(chain.info_vec, chain.precision, size)
-        c, alpha, beta = chain.log_normalizer, chain.alpha, chain.beta
-        joined = GammaGaussian(
-            c[..., one] + c[..., two] + 0.5 * LOG_TAU * size - middle.half_log_det,
-            middle.info_vec,
-            middle.precision,
-            alpha[..., one] + alpha[..., two] - 0.5 * size,
-            beta[..., one] + beta[..., two] - middle.quadratic,
-        )
-        chain = GammaGaussian.cat([joined, chain[..., -1:]], -1) if steps % 2 else joined
-    return chain[..., 0]
+    return chain_product(as_chain(chain))
 
 
 def scale_mvn(mvn: torch.distributions.MultivariateNormal, s: Tensor) -> MultivariateNormal:

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro.distributions.gaussian_chain import GaussianChain, check_normal
 from pyro.distributions.hidden_markov import batch_and_duration, check_event
 from pyro.ops.gaussian import mvn_to_gaussian
+from pyro.ops.gaussian_form import Gaussian
+from pyro.ops.shapes import broadcast_shape
 
 
 class GaussianMRF(GaussianChain):
@@ -83,6 +86,20 @@ class GaussianMRF(GaussianChain):
 
         :param value: the series, of shape ``(..., T, obs_dim)``.
         """
-        given = self._ends(self._given(value)).event_logsumexp()
-        total = self._ends(self._free(value.size(-2))).event_logsumexp()
-        return self._over_batch(given - total)
+        given, free = self._given(value), self._free(value.size(-2))
+        both = self._ends(_side_by_side(given, free))
+        joint, total = both.event_logsumexp().unbind(0)
+        return self._over_batch(joint - total)
+
+
+def _side_by_side(one: Gaussian, two: Any) -> Gaussian:
+    """Return a batch of two chains; what all of their steps share they share still."""
+    batch = broadcast_shape(one.batch_shape, two.batch_shape)[:-1]
+
+    def stacked(name: str, rank: int) -> Tensor:
+        x, y = torch.broadcast_tensors(getattr(one, name), getattr(two, name))
+        sizes = x.shape[max(0, x.dim() - rank - 1) :]
+        shape = (*batch, *(1,) * (rank + 1 - len(sizes)), *sizes)
+        return torch.stack([x.expand(shape), y.expand(shape)])
+
+    return Gaussian(**{name: stacked(name, rank) for name, rank in Gaussian._ranks.items()})

@@ -13,8 +13,9 @@ from torch.distributions import (
 )
 
 from pyro.ops.affine_normal import AffineNormal
+from pyro.ops.form_chains import as_chain, chain_product, pair_up
 from pyro.ops.gaussian_form import LOG_TAU, Gaussian, standard_normal
-from pyro.ops.information_form import Elimination, eliminate_between, join, pull_back
+from pyro.ops.information_form import join, pull_back
 from pyro.ops.matrices import matvecmul
 
 __all__ = [
@@ -105,10 +106,10 @@ def sequential_gaussian_tensordot(gaussian: _Factor) -> Gaussian:
     :param gaussian: functions of ``2 * dim`` variables; time is the last dimension of the batch.
     :raises ValueError: where there is no time, or the number of variables is odd.
     """
-    size, steps = _chain_sizes(gaussian)
+    _, steps = _chain_sizes(gaussian)
     if not steps:
         raise ValueError("A chain of length 0 has no product; there must be a step.")
-    return _product(_expanded(gaussian), size)[..., 0]
+    return chain_product(_expanded(gaussian))
 
 
 def sequential_gaussian_filter_sample(
@@ -150,8 +151,7 @@ def _as_diagonal(mvn: Distribution) -> Normal | None:
 
 
 def _expanded(factor: _Factor) -> Gaussian:
-    gaussian = factor.to_gaussian() if isinstance(factor, AffineNormal) else factor
-    return gaussian.expand(gaussian.batch_shape)
+    return as_chain(factor.to_gaussian() if isinstance(factor, AffineNormal) else factor)
 
 
 def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
@@ -165,23 +165,6 @@ def _chain_sizes(gaussian: _Factor) -> tuple[int, int]:
     return gaussian.dim() // 2, gaussian.batch_shape[-1]
 
 
-def _pair_up(chain: Gaussian, size: int) -> tuple[Elimination, Gaussian]:
-    """Integrate out every other state of an expanded chain; return how, and what is left."""
-    c = chain.log_normalizer
-    even = c.size(-1) - c.size(-1) % 2
-    middle = eliminate_between(chain.info_vec, chain.precision, size)
-    gain = middle.quadratic - middle.half_log_det + 0.5 * LOG_TAU * size
-    ends = c[..., 0:even:2] + c[..., 1:even:2]
-    halved = Gaussian(ends + gain, middle.info_vec, middle.precision)
-    return middle, Gaussian.cat([halved, chain[..., even:]], -1) if even < c.size(-1) else halved
-
-
-def _product(chain: Gaussian, size: int) -> Gaussian:
-    while chain.batch_shape[-1] > 1:
-        _, chain = _pair_up(chain, size)
-    return chain
-
-
 def _draw_path(init: Gaussian, chain: Gaussian, noise: Tensor) -> Tensor:
     size, steps = init.dim(), chain.batch_shape[-1]
     if steps == 0:
@@ -190,7 +173,7 @@ def _draw_path(init: Gaussian, chain: Gaussian, noise: Tensor) -> Tensor:
         ends = init.event_pad(right=size) + chain[..., 0]
         drawn: Tensor = ends._place(noise.flatten(-2)).unflatten(-1, (2, size))
         return drawn
-    middle, halved = _pair_up(chain, size)
+    middle, halved = pair_up(chain)
     half = steps // 2
     outer = torch.cat([noise[..., : 2 * half : 2, :], noise[..., 2 * half :, :]], -2)
     path = _draw_path(init, halved, outer)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyro.ops.information_form import (
+    Elimination,
     InformationForm,
     evaluate,
     integrate_last,
@@ -109,8 +110,11 @@ class Gaussian(InformationForm):
             return self
         form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
         rest = integrate_last(form.info_vec, form.precision, count)
-        gain = rest.quadratic - rest.half_log_det + 0.5 * LOG_TAU * count
-        return Gaussian(self.log_normalizer + gain, rest.info_vec, rest.precision)
+        return Gaussian(self.log_normalizer + _log_gain(rest), rest.info_vec, rest.precision)
+
+    def _merged(self, other: "Gaussian", middle: Elimination) -> "Gaussian":
+        c = self.log_normalizer + other.log_normalizer + _log_gain(middle)
+        return Gaussian(c, middle.info_vec, middle.precision)
 
     def event_logsumexp(self) -> Tensor:
         """Return the logarithm of the integral over all variables."""
@@ -139,6 +143,11 @@ class Gaussian(InformationForm):
         factor = safe_cholesky(self.precision)
         whitened = triangular_solve(self.info_vec[..., None], factor) + noise[..., None]
         return triangular_solve(whitened, factor, transpose=True)[..., 0]
+
+
+def _log_gain(middle: Elimination) -> Tensor:
+    volume = 0.5 * LOG_TAU * middle.shift.size(-1)
+    return middle.quadratic - middle.half_log_det + volume
 
 
 def standard_normal(shape: torch.Size, noise: Tensor | None, like: Tensor) -> Tensor:

@@ -143,6 +143,14 @@ class InformationForm(Batch):
             info_vec=self.info_vec.index_select(-1, perm), precision=rows.index_select(-1, perm)
         )
 
+    def _merged(self: F, other: F, middle: "Elimination") -> F:
+        """Return the integral of a product, over the variables that both factors have.
+
+        :param other: the other factor.
+        :param middle: what is left when the forms of both are added and integrated.
+        """
+        raise NotImplementedError
+
     def _with(self: F, **changed: Tensor) -> F:
         held = {name: getattr(self, name) for name in self._ranks}
         return type(self)(**held | changed)
@@ -267,32 +275,6 @@ def integrate_last(info_vec: Tensor, precision: Tensor, count: int) -> Eliminati
         (info_vec[..., :kept], precision[..., :kept, :kept]),
         (info_vec[..., kept:], precision[..., kept:, kept:]),
         precision[..., kept:, :kept],
-    )
-
-
-def eliminate_between(info_vec: Tensor, precision: Tensor, size: int) -> Elimination:
-    """Integrate out every other state of a chain, where forms two by two share it.
-
-    :param info_vec: of shape ``(..., T, 2 * size)``: for each of T forms a state, then the next.
-        The last form of an odd number of them is left out.
-    :param precision: of shape ``(..., T, 2 * size, 2 * size)``.
-    :param size: the size of a state.
-    """
-    even = info_vec.size(-2) - info_vec.size(-2) % 2
-    u_1, u_2 = info_vec[..., 0:even:2, :], info_vec[..., 1:even:2, :]
-    P_1, P_2 = precision[..., 0:even:2, :, :], precision[..., 1:even:2, :, :]
-    pad = torch.nn.functional.pad
-    before, after = P_1[..., :size, :size], P_2[..., size:, size:]
-    return eliminate(
-        kept=(
-            torch.cat([u_1[..., :size], u_2[..., size:]], -1),
-            pad(before, (0, size) * 2) + pad(after, (size, 0) * 2),
-        ),
-        dropped=(
-            u_1[..., size:] + u_2[..., :size],
-            P_1[..., size:, size:] + P_2[..., :size, :size],
-        ),
-        cross=torch.cat([P_1[..., size:, :size], P_2[..., :size, size:]], -1),
     )
 
 

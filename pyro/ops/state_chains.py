@@ -33,22 +33,19 @@ def log_matmul_exp(x: Tensor, y: Tensor) -> Tensor:
     """
     if not is_readable(x) or not is_readable(y):
         return _log_sum(x[..., :, None, :] + y.mT[..., None, :, :])
-    tallest = _finite(x.detach().amax(-1, keepdim=True))
-    widest = _finite(y.detach().amax(-2, keepdim=True))
+    limits = torch.finfo(x.dtype)
+    tallest = x.detach().amax(-1, keepdim=True).clamp_(min=limits.min)
+    widest = y.detach().amax(-2, keepdim=True).clamp_(min=limits.min)
     product = (x - tallest).exp() @ (y - widest).exp()
-    limits = torch.finfo(product.dtype)
-    is_small = product < limits.tiny / limits.eps
-    if not is_small.any():
+    least = limits.tiny / limits.eps  # above it, terms that underflow do not matter
+    if not product.detach().amin().item() < least:
         return product.log() + tallest + widest
+    is_small = product < least
     result = torch.where(is_small, 1.0, product).log() + tallest + widest
     where = is_small.nonzero(as_tuple=True)
     rows = x.expand(result.shape[:-2] + x.shape[-2:])[where[:-1]]
     columns = y.mT.expand(result.shape[:-2] + y.mT.shape[-2:])[where[:-2] + where[-1:]]
     return result.index_put(where, _log_sum(rows + columns))
-
-
-def _finite(top: Tensor) -> Tensor:
-    return torch.where(top.isinf(), 0.0, top)
 
 
 def _log_sum(terms: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.distributions import (
 )
 
 import pyro.distributions as dist
-from pyro.ops import gaussian_form, information_form
+from pyro.ops import form_chains, gaussian_form
 from pyro.ops.gaussian import (
     AffineNormal,
     Gaussian,
@@ -432,7 +432,7 @@ def test_chains_take_logarithmically_many_steps(
         factors.append(x.shape)
         return torch.linalg.cholesky(x)
 
-    monkeypatch.setattr(information_form, "safe_cholesky", counted)
+    monkeypatch.setattr(form_chains, "safe_cholesky", counted)
     monkeypatch.setattr(gaussian_form, "safe_cholesky", counted)
     rounds = math.ceil(math.log2(steps))
     init, trans = random_gaussian(dim=1), random_gaussian(steps, dim=2)
