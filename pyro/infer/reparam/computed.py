@@ -1,13 +1,15 @@
 """Sites that are computed from auxiliary ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from pyro.distributions.delta import Delta
 from pyro.infer.reparam.reparam import ReparamMessage, ReparamResult
-from pyro.poutine.runtime import emit, new_message
+from pyro.poutine.plate_messenger import block_plate
+from pyro.poutine.runtime import emit, get_plates, new_message
 
 
 def auxiliary(name: str, law: Any, start: Any = None, is_observed: bool | None = False) -> Any:
@@ -22,6 +24,19 @@ def auxiliary(name: str, law: Any, start: Any = None, is_observed: bool | None =
     return emit(
         new_message("sample", name, law, value=start, is_observed=given and bool(is_observed))
     )
+
+
+@contextmanager
+def outside_plates(names: Collection[str]) -> Iterator[None]:
+    """Leave those of some plates that a site is in.
+
+    :param names: the names of the plates.
+    """
+    with ExitStack() as stack:
+        for frame in get_plates():
+            if frame.name in names:
+                stack.enter_context(block_plate(frame.name))
+        yield
 
 
 def computed(law: Any, value: Tensor, log_density: Tensor | float = 0.0) -> ReparamResult:

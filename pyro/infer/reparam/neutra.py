@@ -1,7 +1,6 @@
 """All latent sites in the coordinates of a flow that was fitted to the posterior."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor
@@ -9,11 +8,9 @@ from torch import Tensor
 from pyro._foundation.errors import site_error
 from pyro.infer.autoguide.continuous import AutoContinuous
 from pyro.infer.autoguide.coordinates import coordinates_of
-from pyro.infer.reparam.computed import auxiliary, computed
+from pyro.infer.reparam.computed import auxiliary, computed, outside_plates
 from pyro.infer.reparam.reparam import Reparam, ReparamMessage, ReparamResult
 from pyro.poutine.handlers import reparam
-from pyro.poutine.plate_messenger import block_plate
-from pyro.poutine.runtime import get_plates
 from pyro.primitives import factor
 
 
@@ -105,10 +102,7 @@ class NeuTraReparam(Reparam):
         args, kwargs = self.args_kwargs or ((), {})
         transform = guide.get_transform(*args, **kwargs)
         own = {f.name for frames in guide._cond_indep_stacks.values() for f in frames}
-        with ExitStack() as stack:
-            for frame in get_plates():
-                if frame.name in own:
-                    stack.enter_context(block_plate(frame.name))
+        with outside_plates(own):
             aux = f"{name}_shared_latent"
             latent = auxiliary(aux, guide.get_base_dist().mask(False))
             moved = transform(latent)

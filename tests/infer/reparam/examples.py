@@ -60,6 +60,26 @@ def ident(example: Example) -> str:
     return f"{type(example.make()).__name__}-{type(example.law()).__name__}"
 
 
+def walk(law: Callable[[Tensor], Any], seen: int) -> Any:
+    """A series of three steps in each of two rows, all of whose noise follows a law."""
+    return dist.LinearHMM(
+        law(grid()[:, :2]),
+        grid()[:, :2],
+        law(grid()[0, :2]),
+        grid()[:, :seen],
+        law(grid()[0, :seen]),
+        duration=3,
+    )
+
+
+def heavy(loc: Tensor) -> Any:
+    return dist.StudentT(4.0, loc, 1.5).to_event(1)
+
+
+def stable(loc: Tensor) -> Any:
+    return dist.Stable(1.7, 0.0, 1.5, loc).to_event(1)
+
+
 NOISE = ("_uniform", "_exponential")
 
 EXAMPLES = [
@@ -200,6 +220,20 @@ EXAMPLES = [
         reparam.StableReparam,
         lambda: dist.Stable(grid(0.8, 1.9), grid(-0.9, 0.9), grid().exp(), grid(), coords="S"),
         tuple("_z" + s for s in NOISE) + tuple("_t" + s for s in NOISE),
+        "mixture",
+        False,
+    ),
+    Example(
+        lambda: reparam.LinearHMMReparam(*[reparam.StudentTReparam()] * 3),
+        lambda: walk(heavy, 3),
+        ("_init_gamma", "_trans_gamma", "_obs_gamma"),
+        "mixture",
+        False,
+    ),
+    Example(
+        lambda: reparam.LinearHMMReparam(*[reparam.SymmetricStableReparam()] * 3),
+        lambda: dist.IndependentHMM(walk(stable, 1).expand_by([3])),
+        tuple(f"_{part}{s}" for part in ("init", "trans", "obs") for s in NOISE),
         "mixture",
         False,
     ),

@@ -41,7 +41,7 @@ def latents_of(example: Example) -> list[str]:
 
 def test_there_is_an_example_of_each() -> None:
     offered = {getattr(reparam, name) for name in reparam.__all__}
-    others = {reparam.Reparam, reparam.NeuTraReparam}
+    others = {reparam.Reparam, reparam.NeuTraReparam, reparam.StructuredReparam}
     wanted = {c for c in offered if issubclass(c, reparam.Reparam)} - others
     assert {type(example.make()) for example in EXAMPLES} >= wanted
 
