@@ -41,13 +41,15 @@ class LinearHMM(HiddenMarkovModel):
         shape ``(hidden_dim,)``.
     :param observation_matrix: :math:`H`, of shape ``batch_shape + (T, hidden_dim, obs_dim)``.
     :param observation_dist: the law of :math:`v`, of batch shape ``batch_shape + (T,)`` and event
-        shape ``(obs_dim,)``. Where it is a transformed law, such as ``LogNormal(...).to_event(1)``,
-        :math:`v` follows its base and :math:`f` is the transform; else :math:`f(y)=y`.
+        shape ``(obs_dim,)``. Where it is the law of transformed real vectors, such as
+        ``LogNormal(...).to_event(1)``, :math:`v` follows the law before the transform :math:`f`;
+        else :math:`f(y)=y`.
     :param validate_args: whether to check parameters and values.
     :param duration: the number of steps, where no parameter has a dimension of time.
     :raises ValueError: where shapes do not fit together.
 
-    Its support is that of ``observation_dist``, at each step.
+    Its support is that of ``observation_dist`` where it is a transformed law, and else all real
+    arrays of shape ``(T, obs_dim)``.
 
     >>> from pyro.distributions.heavy_tailed import StudentT
     >>> noise, eye = StudentT(3.0, torch.zeros(1), 1.0).to_event(1), torch.eye(1)
@@ -78,12 +80,13 @@ class LinearHMM(HiddenMarkovModel):
         )
         batch_shape, duration = batch_and_duration("LinearHMM", duration, *shapes)
         self.hidden_dim, self.obs_dim = observation_matrix.shape[-2:]
-        self._seen_support = observation_dist.support
         self.initial_dist = initial_dist
         self.transition_matrix = transition_matrix
         self.transition_dist = transition_dist
         self.observation_matrix = observation_matrix
         self.observation_dist, self.transforms = _untransformed(observation_dist)
+        real = constraints.independent(constraints.real, 1)
+        self._seen_support = observation_dist.support if self.transforms else real
         if not all(law.has_rsample for law in (initial_dist, transition_dist, observation_dist)):
             self.has_rsample = False
         event_shape = (duration or 1, self.obs_dim)
@@ -94,7 +97,7 @@ class LinearHMM(HiddenMarkovModel):
 
     @constraints.dependent_property(event_dim=2)
     def support(self) -> Any:
-        """That of the law of an observation, at each step."""
+        """That of a transformed law of observations, at each step; all real arrays else."""
         return constraints.independent(self._seen_support, 1)
 
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> Tensor:
@@ -168,5 +171,12 @@ def _untransformed(law: Any) -> tuple[Any, list[Any]]:
         )
     if isinstance(law, torch.distributions.TransformedDistribution):
         base, transforms = _untransformed(law.base_dist)
-        return base, [*transforms, *law.transforms]
+        if _is_real(base.support):  # else states would leave what the transform is for
+            return base, [*transforms, *law.transforms]
     return law, []
+
+
+def _is_real(support: Any) -> bool:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real or support is constraints.real_vector

@@ -28,9 +28,10 @@ class StructuredReparam(Reparam):
     .. math:: p(x, y)\,\Bigl|\det\frac{\partial x}{\partial u}\Bigr| ,
 
     which is the closer to a normal one the better the guide fits. The auxiliary site
-    ``{name}_aux`` is the vector of a site, and each site has its part of the determinant. A site
-    whose conditional is ``"delta"`` has no vector and no part; its density is that of the value. A callable conditional is taken
-    to return what it sampled, at sites of its own that then have no density.
+    ``{name}_aux`` is the vector of a site, before the guide stretches it, and each site has its
+    part of the determinant. A site whose conditional is ``"delta"`` has neither; its density is
+    that of the value. A callable conditional is taken to return what it sampled, at sites of its
+    own that then have no density.
 
     :param guide: a guide that has run.
     :raises TypeError: where it is no :class:`~pyro.infer.autoguide.AutoStructured`.
