@@ -13,10 +13,8 @@ from pyro.ops.information_form import (
     Elimination,
     InformationForm,
     evaluate,
-    integrate_last,
     join,
     pull_back,
-    rotation,
     substitute_last,
 )
 from pyro.ops.matrices import cholesky_solve, precision_to_scale_tril, safe_cholesky
@@ -135,11 +133,9 @@ class GammaGaussian(InformationForm):
         :return: a function of the others, and of ``s``.
         :raises ValueError: where there are not so many.
         """
-        count = self._check_sides(left, right)
-        if not count:
+        if not self._check_sides(left, right):
             return self
-        form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
-        return self._without(integrate_last(form.info_vec, form.precision, count))
+        return self._without(self._integrated(left, right))
 
     def _merged(self, other: "GammaGaussian", middle: Elimination) -> "GammaGaussian":
         sums = {

@@ -13,7 +13,6 @@ from pyro.ops.affine_normal import AffineNormal
 from pyro.ops.gaussian import sequential_gaussian_filter_sample, sequential_gaussian_tensordot
 from pyro.ops.gaussian_form import Gaussian
 from pyro.ops.matrices import matvecmul, precision_to_scale_tril
-from pyro.ops.shapes import broadcast_shape
 
 Factor = Gaussian | AffineNormal
 
@@ -62,15 +61,15 @@ class GaussianChain(HiddenMarkovModel):
             self._validate_sample(value)
         return self._trans + self._obs.condition(value).event_pad(left=self.hidden_dim)
 
-    def _free(self, steps: int) -> Factor:
+    def _free(self, steps: int) -> Gaussian:
         """Return the chain of states, with the series integrated out."""
-        chain = self._trans
+        chain = self._trans.to_gaussian() if isinstance(self._trans, AffineNormal) else self._trans
         if not self._is_causal:
             seen = self._obs.marginalize(right=self.obs_dim)
             chain = chain + seen.event_pad(left=self.hidden_dim)
-        return chain.expand(broadcast_shape(chain.batch_shape, (steps,)))
+        return chain + chain.log_normalizer.new_zeros(steps)  # so that time is a dimension
 
-    def _ends(self, chain: Factor) -> Gaussian:
+    def _ends(self, chain: Gaussian) -> Gaussian:
         """Integrate out all states but the first and the last."""
         return self._init.event_pad(right=self.hidden_dim) + sequential_gaussian_tensordot(chain)
 
@@ -85,7 +84,7 @@ class GaussianChain(HiddenMarkovModel):
         path = self._draw_states(self._free(self._steps()), self._batch_shape, sample_shape)
         return self._obs.left_condition(path).rsample()
 
-    def _draw_states(self, chain: Factor, batch_shape: Shape, sample_shape: Shape) -> Tensor:
+    def _draw_states(self, chain: Gaussian, batch_shape: Shape, sample_shape: Shape) -> Tensor:
         init = self._init.expand(batch_shape)
         return sequential_gaussian_filter_sample(init, chain, sample_shape)[..., 1:, :]
 

@@ -105,8 +105,8 @@ class GaussianHMM(GaussianChain):
         :param value: the series.
         """
         last = normal_law_of(self._ends(self._given(value)).marginalize(left=self.hidden_dim))
-        law: MultivariateNormal = last.expand(self._over_batch(last.loc[..., 0]).shape)
-        return law
+        shape = broadcast_shape(last.batch_shape, self._batch_shape)
+        return last if last.batch_shape == shape else last.expand(shape)
 
     def rsample_posterior(self, value: Tensor, sample_shape: Shape = NO_SHAPE) -> Tensor:
         """Draw the states given a series, jointly and differentiably.

@@ -92,7 +92,7 @@ class GaussianMRF(GaussianChain):
         return self._over_batch(joint - total)
 
 
-def _side_by_side(one: Gaussian, two: Any) -> Gaussian:
+def _side_by_side(one: Gaussian, two: Gaussian) -> Gaussian:
     """Return a batch of two chains; what all of their steps share they share still."""
     batch = broadcast_shape(one.batch_shape, two.batch_shape)[:-1]
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pyro.ops.information_form import Elimination, InformationForm
+from pyro.ops.information_form import Elimination, InformationForm, rows_times, solve_rows
 from pyro.ops.matrices import safe_cholesky, triangular_solve
 from pyro.ops.shapes import broadcast_tensors_without_dim
 
@@ -63,19 +63,19 @@ def pair_up(chain: F) -> tuple[Elimination, F]:
 
 
 def _integrate_between(one: F, two: F, size: int) -> Elimination:
-    before, here = one.info_vec.split(size, -1)
-    there, after = two.info_vec.split(size, -1)
+    before, here = one.info_vec.chunk(2, -1)
+    there, after = two.info_vec.chunk(2, -1)
     shared = one.precision is two.precision
-    blocks = _blocks(one.precision, size)
+    blocks = _blocks(one.precision)
     (first, _), (left, upper) = blocks
-    (lower, right), (_, last) = blocks if shared else _blocks(two.precision, size)
+    (lower, right), (_, last) = blocks if shared else _blocks(two.precision)
     factor = safe_cholesky(upper + lower)
     slope = triangular_solve(torch.cat([left, right], -1), factor)
-    shift = _whitened(here + there, factor)
-    pad = torch.nn.functional.pad
-    ends = torch.cat([pad(first, (0, size)), pad(last, (size, 0))], -2)
+    shift = solve_rows(here + there, factor)
+    pad = torch.constant_pad_nd
+    ends = torch.cat([pad(first, [0, size]), pad(last, [size, 0])], -2)
     return Elimination(
-        torch.cat([before, after], -1) - _rows_times(shift, slope),
+        torch.cat([before, after], -1) - rows_times(shift, slope),
         ends - slope.mT @ slope,
         0.5 * shift.square().sum(-1),
         factor.diagonal(dim1=-2, dim2=-1).log().sum(-1),
@@ -85,8 +85,8 @@ def _integrate_between(one: F, two: F, size: int) -> Elimination:
     )
 
 
-def _blocks(matrix: Tensor, size: int) -> list[tuple[Tensor, ...]]:
-    return [rows.split(size, -1) for rows in matrix.split(size, -2)]
+def _blocks(matrix: Tensor) -> list[tuple[Tensor, ...]]:
+    return [rows.chunk(2, -1) for rows in matrix.chunk(2, -2)]
 
 
 def _length(chain: InformationForm) -> int:
@@ -122,16 +122,3 @@ def _pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         return x, x
     one, two = x.unflatten(dim, (-1, 2)).unbind(dim)
     return one, two
-
-
-def _whitened(rows: Tensor, factor: Tensor) -> Tensor:
-    """Solve for vectors along the last dimension; those of all steps at once where they can be."""
-    if factor.size(-3) == 1:
-        return triangular_solve(rows.mT, factor[..., 0, :, :]).mT
-    return triangular_solve(rows[..., None], factor)[..., 0]
-
-
-def _rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
-    if matrix.size(-3) == 1:
-        return rows @ matrix[..., 0, :, :]
-    return (rows[..., None, :] @ matrix)[..., 0, :]

@@ -10,7 +10,6 @@ from pyro.ops.information_form import (
     Elimination,
     InformationForm,
     evaluate,
-    integrate_last,
     rotation,
     substitute_last,
 )
@@ -105,11 +104,9 @@ class Gaussian(InformationForm):
         :return: a Gaussian of the others.
         :raises ValueError: where there are not so many.
         """
-        count = self._check_sides(left, right)
-        if not count:
+        if not self._check_sides(left, right):
             return self
-        form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
-        rest = integrate_last(form.info_vec, form.precision, count)
+        rest = self._integrated(left, right)
         return Gaussian(self.log_normalizer + _log_gain(rest), rest.info_vec, rest.precision)
 
     def _merged(self, other: "Gaussian", middle: Elimination) -> "Gaussian":

@@ -164,6 +164,13 @@ class InformationForm(Batch):
         sums = {name: getattr(self, name) + getattr(other, name) for name in self._ranks}
         return type(self)(**sums)
 
+    def _integrated(self, left: int, right: int) -> "Elimination":
+        """Integrate the exponential of the form over variables on both sides."""
+        if not right:
+            return integrate_first(self.info_vec, self.precision, left)
+        form = self.event_permute(rotation(left, self.dim(), self.info_vec)) if left else self
+        return integrate_last(form.info_vec, form.precision, left + right)
+
     def _check_count(self, count: int, what: str) -> None:
         if not 0 <= count <= self.dim():
             raise ValueError(
@@ -231,8 +238,8 @@ class Elimination(NamedTuple):
         :param x: the others.
         :param noise: standard normal numbers.
         """
-        whitened = self.shift - matvecmul(self.slope, x) + noise
-        return triangular_solve(whitened[..., None], self.factor, transpose=True)[..., 0]
+        moved = self.shift - rows_times(x, self.slope.mT) + noise
+        return solve_rows(moved, self.factor, transpose=True)
 
 
 def eliminate(
@@ -260,6 +267,20 @@ def eliminate(
         factor,
         shift,
         slope,
+    )
+
+
+def integrate_first(info_vec: Tensor, precision: Tensor, count: int) -> Elimination:
+    """Integrate the exponential of a form over its first variables.
+
+    :param info_vec: of shape ``(..., n)``.
+    :param precision: of shape ``(..., n, n)``, positive definite in those variables.
+    :param count: how many there are.
+    """
+    return eliminate(
+        (info_vec[..., count:], precision[..., count:, count:]),
+        (info_vec[..., :count], precision[..., :count, :count]),
+        precision[..., :count, count:],
     )
 
 
@@ -309,6 +330,29 @@ def evaluate(info_vec: Tensor, precision: Tensor, value: Tensor) -> Tensor:
     :param value: of shape ``(..., n)``.
     """
     return (value * (info_vec - 0.5 * matvecmul(precision, value))).sum(-1)
+
+
+def solve_rows(rows: Tensor, factor: Tensor, transpose: bool = False) -> Tensor:
+    """Solve ``factor @ x = row`` for each row; for many at once where these share a factor.
+
+    :param rows: of shape ``(..., T, n)``.
+    :param factor: lower triangular matrices, of shape ``(..., T, n, n)``, or with size 1 for T.
+    :param transpose: whether to solve ``factor.mT @ x = row``.
+    """
+    if factor.dim() > 2 and factor.size(-3) == 1:
+        return triangular_solve(rows.mT, factor[..., 0, :, :], transpose=transpose).mT
+    return triangular_solve(rows[..., None], factor, transpose=transpose)[..., 0]
+
+
+def rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply each row with a matrix on its right; many at once where these share it.
+
+    :param rows: of shape ``(..., T, m)``.
+    :param matrix: of shape ``(..., T, m, n)``, or with size 1 for T.
+    """
+    if matrix.dim() > 2 and matrix.size(-3) == 1:
+        return rows @ matrix[..., 0, :, :]
+    return (rows[..., None, :] @ matrix)[..., 0, :]
 
 
 def rotation(count: int, dim: int, like: Tensor) -> Tensor:
