@@ -41,6 +41,8 @@ from pyro.distributions.lkj import LKJ, LKJCorrCholesky
 from pyro.distributions.mixture import MaskedMixture
 from pyro.distributions.nanmasked import NanMaskedMultivariateNormal, NanMaskedNormal
 from pyro.distributions.omt_mvn import OMTMultivariateNormal
+from pyro.distributions.one_one_matching import OneOneMatching
+from pyro.distributions.one_two_matching import OneTwoMatching
 from pyro.distributions.projected_normal import ProjectedNormal
 from pyro.distributions.rejector import Rejector
 from pyro.distributions.relaxed_straight_through import (
@@ -49,6 +51,7 @@ from pyro.distributions.relaxed_straight_through import (
 )
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.softlaplace import SoftLaplace
+from pyro.distributions.spanning_tree import SpanningTree
 from pyro.distributions.stable import Stable
 from pyro.distributions.torch import *  # noqa: F403
 from pyro.distributions.torch import __all__ as _torch_names
@@ -104,6 +107,8 @@ __all__ = [
     "NanMaskedMultivariateNormal",
     "NanMaskedNormal",
     "OMTMultivariateNormal",
+    "OneOneMatching",
+    "OneTwoMatching",
     "ProjectedNormal",
     "Rejector",
     "RelaxedBernoulliStraightThrough",
@@ -112,6 +117,7 @@ __all__ = [
     "SkewLogistic",
     "SoftAsymmetricLaplace",
     "SoftLaplace",
+    "SpanningTree",
     "Stable",
     "TorchDistribution",
     "TorchDistributionMixin",
