@@ -13,6 +13,11 @@ from pyro._foundation.validation import (
 from pyro.distributions.affine_beta import AffineBeta
 from pyro.distributions.asymmetriclaplace import AsymmetricLaplace, SoftAsymmetricLaplace
 from pyro.distributions.avf_mvn import AVFMultivariateNormal
+from pyro.distributions.coalescent import (
+    CoalescentRateLikelihood,
+    CoalescentTimes,
+    CoalescentTimesWithRate,
+)
 from pyro.distributions.conditional import (
     ConditionalDistribution,
     ConditionalTransform,
@@ -75,6 +80,9 @@ __all__ = [
     "AsymmetricLaplace",
     "BetaBinomial",
     "AVFMultivariateNormal",
+    "CoalescentRateLikelihood",
+    "CoalescentTimes",
+    "CoalescentTimesWithRate",
     "ComposeTransformModule",
     "ConditionalDistribution",
     "ConditionalTransform",
