@@ -56,6 +56,8 @@ from pyro.distributions.relaxed_straight_through import (
 )
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.softlaplace import SoftLaplace
+from pyro.distributions.sine_bivariate_von_mises import SineBivariateVonMises
+from pyro.distributions.sine_skewed import SineSkewed
 from pyro.distributions.spanning_tree import SpanningTree
 from pyro.distributions.stable import Stable
 from pyro.distributions.torch import *  # noqa: F403
@@ -73,6 +75,7 @@ from pyro.distributions.zero_inflated import (
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
+from pyro.distributions.von_mises_3d import VonMises3D
 
 __all__ = [
     *_torch_names,
@@ -125,6 +128,8 @@ __all__ = [
     "SkewLogistic",
     "SoftAsymmetricLaplace",
     "SoftLaplace",
+    "SineBivariateVonMises",
+    "SineSkewed",
     "SpanningTree",
     "Stable",
     "TorchDistribution",
@@ -135,6 +140,7 @@ __all__ = [
     "ZeroInflatedDistribution",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "VonMises3D",
     "biject_to",
     "constraints",
     "enable_validation",
