@@ -38,6 +38,10 @@ from pyro.distributions.gaussian_hmm import GaussianHMM
 from pyro.distributions.gaussian_mrf import GaussianMRF
 from pyro.distributions.independent_hmm import IndependentHMM
 from pyro.distributions.linear_hmm import LinearHMM
+from pyro.distributions.diag_normal_mixture import MixtureOfDiagNormals
+from pyro.distributions.diag_normal_mixture_shared_cov import MixtureOfDiagNormalsSharedCovariance
+from pyro.distributions.gaussian_scale_mixture import GaussianScaleMixture
+from pyro.distributions.grouped_normal_normal import GroupedNormalNormal
 from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.ordered_logistic import OrderedLogistic
 from pyro.distributions.polya_gamma import TruncatedPolyaGamma
@@ -113,6 +117,10 @@ __all__ = [
     "LinearHMM",
     "MaskedDistribution",
     "MaskedMixture",
+    "GaussianScaleMixture",
+    "GroupedNormalNormal",
+    "MixtureOfDiagNormals",
+    "MixtureOfDiagNormalsSharedCovariance",
     "MultivariateStudentT",
     "OrderedLogistic",
     "NanMaskedMultivariateNormal",
