@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Transform, biject_to, transform_to
 
 import pyro.distributions.constraints as constraints
 from pyro.distributions.parameters import Real
@@ -57,6 +58,69 @@ class CoalescentTimesConstraint(constraints.Constraint):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(leaf_times of shape {tuple(self.leaf_times.shape)})"
+
+
+class CoalescentTimesTransform(Transform):
+    r"""Map a vector to times at which lineages meet: :math:`y_i=\min(l_i,y_{i+1})-e^{x_i}`.
+
+    Here :math:`l_i` is the time before which at least two lineages are left for the meeting, that
+    of a leaf. ``biject_to`` gives this map for the support of the laws here.
+
+    :param leaf_times: the times of the leaves, along the rightmost dimension.
+    :param cache_size: 1 to remember the latest pair of value and image.
+
+    >>> CoalescentTimesTransform(torch.tensor([0.0, 0.0, 3.0]))(torch.zeros(2))
+    tensor([-2., -1.])
+    """
+
+    domain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, leaf_times: Tensor, cache_size: int = 0) -> None:
+        super().__init__(cache_size=cache_size)
+        self.leaf_times = leaf_times
+        self._limits = leaf_times.sort(-1).values[..., :-1]
+
+    @property
+    def codomain(self) -> constraints.Constraint:  # type: ignore[override]
+        """The support of coalescent times."""
+        return CoalescentTimesConstraint(self.leaf_times)
+
+    def with_cache(self, cache_size: int = 1) -> "CoalescentTimesTransform":
+        """Return this transform with another size of its cache.
+
+        :param cache_size: 1 to remember the latest pair of value and image.
+        """
+        if self._cache_size == cache_size:
+            return self
+        return type(self)(self.leaf_times, cache_size)
+
+    def _call(self, x: Tensor) -> Tensor:
+        steps = x.exp()
+        later = steps.flip(-1).cumsum(-1).flip(-1)  # how far all steps from here on lead
+        top = (self._limits + later - steps).flip(-1).cummin(-1).values.flip(-1)
+        # rounding must not lead out of the support
+        return torch.minimum(top - later, self._limits).flip(-1).cummin(-1).values.flip(-1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        following = torch.nn.functional.pad(y[..., 1:], (0, 1), value=torch.inf)
+        return (torch.minimum(self._limits, following) - y).log()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the logarithm of the volume's change; the Jacobian is triangular.
+
+        :param x: a vector.
+        :param y: its image.
+        """
+        return x.sum(-1)
+
+
+@biject_to.register(CoalescentTimesConstraint)
+@transform_to.register(CoalescentTimesConstraint)
+def _to_coalescent_times(constraint: CoalescentTimesConstraint) -> CoalescentTimesTransform:
+    if not constraint.ordered:
+        raise NotImplementedError(f"No map leads to all of {constraint} without ordered=True.")
+    return CoalescentTimesTransform(constraint.leaf_times)
 
 
 class CoalescentTimes(TorchDistribution):

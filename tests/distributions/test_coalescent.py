@@ -191,6 +191,24 @@ def test_times_in_any_order() -> None:
     assert ordered.check(values).tolist() == [True, False, False, False]
 
 
+def test_times_have_free_coordinates() -> None:
+    law = dist.CoalescentTimes(torch.stack([LEAVES, LEAVES.flip(0) + 1]), 0.7)
+    transform = dist.biject_to(law.support)
+    times = law.sample((5,))
+    free = transform.inv(times)
+    assert_close(transform(free), times)
+    assert transform.codomain.check(transform(3 * torch.randn(500, 2, 3).double())).all()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: dist.biject_to(CoalescentTimesConstraint(LEAVES))(x), free[0, 0]
+    )
+    assert_close(jacobian.slogdet().logabsdet, transform.log_abs_det_jacobian(free, times)[0, 0])
+    cached = transform.with_cache(1)
+    assert_close(cached(free), times)
+    assert cached.with_cache(1) is cached
+    with pytest.raises(NotImplementedError, match="without ordered=True"):
+        dist.biject_to(CoalescentTimesConstraint(LEAVES, ordered=False))
+
+
 def test_wrong_shapes() -> None:
     with pytest.raises(ValueError, match="CoalescentTimes: 'leaf_times' has shape .* two leaves"):
         dist.CoalescentTimes(torch.zeros(1))
