@@ -96,7 +96,8 @@ class CoalescentTimesTransform(Transform):
         return type(self)(self.leaf_times, cache_size)
 
     def _call(self, x: Tensor) -> Tensor:
-        steps = x.exp()
+        room = torch.finfo(x.dtype).max / (4 * x.size(-1))
+        steps = x.exp().clamp(max=room)
         later = steps.flip(-1).cumsum(-1).flip(-1)  # how far all steps from here on lead
         top = (self._limits + later - steps).flip(-1).cummin(-1).values.flip(-1)
         # rounding must not lead out of the support

@@ -177,9 +177,12 @@ def test_gradients_of_rates() -> None:
     rates = RATES.clone().requires_grad_()
     parts = dist.CoalescentRateLikelihood(LEAVES, times, 4)
     assert torch.autograd.gradcheck(parts, rates)
+    leaves, moved = LEAVES.clone().requires_grad_(), times.clone().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda r, t: dist.CoalescentTimesWithRate(LEAVES, r).log_prob(t),
-        (rates, times.clone().requires_grad_()),
+        lambda ls, r, t: dist.CoalescentTimesWithRate(ls, r).log_prob(t), (leaves, rates, moved)
+    )
+    assert torch.autograd.gradcheck(
+        lambda ls, t: dist.CoalescentTimes(ls, 0.7).log_prob(t), (leaves, moved)
     )
 
 
@@ -202,6 +205,7 @@ def test_times_have_free_coordinates() -> None:
         lambda x: dist.biject_to(CoalescentTimesConstraint(LEAVES))(x), free[0, 0]
     )
     assert_close(jacobian.slogdet().logabsdet, transform.log_abs_det_jacobian(free, times)[0, 0])
+    assert transform(torch.full((3,), 1e4).double()).isfinite().all()
     cached = transform.with_cache(1)
     assert_close(cached(free), times)
     assert cached.with_cache(1) is cached

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from torch import Tensor
 
 import pyro.distributions as dist
 from tests.distributions.examples.example import Example, WrongParameter, WrongValue
@@ -12,13 +14,23 @@ from tests.distributions.examples.example import Example, WrongParameter, WrongV
 T = torch.tensor
 NAN = math.nan
 
+
+def constant(rate: Tensor, *leaf_times: float) -> Any:
+    """Leaves are no parameters to differentiate by: the support moves with them."""
+    return dist.CoalescentTimes(torch.tensor(leaf_times, dtype=rate.dtype), rate)
+
+
+def changing(rate_grid: Tensor, *leaf_times: float) -> Any:
+    leaves = torch.tensor(leaf_times, dtype=rate_grid.dtype)
+    return dist.CoalescentTimesWithRate(leaves, rate_grid)
+
+
+# Densities have kinks where leaves come in and rates change.
 EXAMPLES = [
-    Example(lambda t: dist.CoalescentTimes(t([0.5, 0.0, 1.2]), t(0.7))),
-    Example(lambda t: dist.CoalescentTimes(t([0.5, 0.0, 1.2, 1.4]), t([0.7, 2.0]))),
-    Example(lambda t: dist.CoalescentTimesWithRate(t([3.5, 1.3, 2.2]), t([0.7, 2.0, 0.4]))),
-    Example(
-        lambda t: dist.CoalescentTimesWithRate(t([3.5, 1.3]), t([[0.7, 2.0, 0.4], [1.0, 0.1, 3.0]]))
-    ),
+    Example(lambda t: constant(t(0.7), 0.0, 0.0, 0.0)),
+    Example(lambda t: constant(t([0.7, 2.0]), 0.5, 0.0, 1.2, 1.2)),
+    Example(lambda t: changing(t([0.7, 2.0, 0.4]), 3.5, 1.3)),
+    Example(lambda t: changing(t([[0.7, 2.0, 0.4], [1.0, 0.1, 3.0]]), 3.5, 1.3, 2.2, 0.4)),
 ]
 
 WRONG_PARAMETERS: list[WrongParameter] = [

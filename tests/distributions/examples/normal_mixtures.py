@@ -12,8 +12,8 @@ from tests.distributions.examples.example import Example, WrongParameter, WrongV
 T = torch.tensor
 NAN = math.nan
 
-LOCS = [[0.5, -1.0], [2.0, 0.3], [-0.4, 0.1]]
-SCALES = [[0.5, 1.0], [2.0, 0.3], [0.4, 1.1]]
+LOCS = [[0.5, -1.0], [1.2, 0.3], [-0.4, 0.1]]
+SCALES = [[0.8, 1.0], [1.3, 0.7], [0.9, 1.1]]
 LOGITS = [0.2, -0.5, 1.0]
 
 # Draws follow the law, not what makes them at a fixed seed.
@@ -24,7 +24,7 @@ EXAMPLES = [
         pathwise=False,
     ),
     Example(
-        lambda t: dist.MixtureOfDiagNormalsSharedCovariance(t(LOCS), t([0.5, 1.0]), t(LOGITS)),
+        lambda t: dist.MixtureOfDiagNormalsSharedCovariance(t(LOCS), t([0.8, 1.0]), t(LOGITS)),
         pathwise=False,
     ),
     Example(
