@@ -13,35 +13,15 @@ __all__ = ["ComposeTransformModule", "TransformModule"]
 _NOTHING = None, None
 
 
-class TransformModule(Transform, nn.Module):
-    """A transform whose parameters are those of a module.
+class CachedTransform(Transform):
+    """A transform whose memory follows the tensors that it computes with.
 
     With ``cache_size=1`` it remembers the latest pair of value and image, as every transform does,
-    but forgets them when a parameter has changed, or when gradients are asked for and were not.
-    Copies, pickles and states hold no such pair.
+    but forgets them when one of those tensors has changed, or when gradients are asked for and were
+    not. Copies and pickles hold no such pair. A subclass says which tensors: :meth:`_tensors`.
 
     :param cache_size: 1 to remember the latest pair of value and image.
-
-    >>> class Shift(TransformModule):
-    ...     domain = codomain = torch.distributions.constraints.real
-    ...     bijective = True
-    ...     def __init__(self):
-    ...         super().__init__(cache_size=1)
-    ...         self.by = nn.Parameter(torch.tensor(1.0))
-    ...     def _call(self, x):
-    ...         return x + self.by
-    ...     def _inverse(self, y):
-    ...         return y - self.by
-    >>> shift, x = Shift(), torch.tensor(2.0)
-    >>> shift(x).item()
-    3.0
-    >>> shift.load_state_dict({"by": torch.tensor(5.0)})
-    <All keys matched successfully>
-    >>> shift(x).item()
-    7.0
     """
-
-    __hash__ = nn.Module.__hash__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,6 +30,10 @@ class TransformModule(Transform, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return without_memory(self.__dict__) | {"_kept": _NOTHING, "_kept_for": None}
+
+    def _tensors(self) -> list[Tensor]:
+        """List the tensors that decide what the map is; here there are none."""
+        return []
 
     def with_cache(self, cache_size: int = 1) -> Any:
         """Return the same map, with the same parameters and another cache.
@@ -80,7 +64,7 @@ class TransformModule(Transform, nn.Module):
         if self._cache_size == 0:
             return
         # References, not ids, since an id may come back with another tensor.
-        tensors = [(tensor, tensor._version) for tensor in tensors_in_use(self)]
+        tensors = [(tensor, tensor._version) for tensor in self._tensors()]
         now = torch.is_grad_enabled(), tensors
         if self._kept_for is None or not _same(self._kept_for, now):
             self._cached_x_y = self._kept = _NOTHING
@@ -95,6 +79,40 @@ class TransformModule(Transform, nn.Module):
         """Return what was kept at a value, or None."""
         self._forget_if_stale()
         return self._kept[1] if self._kept[0] is x else None
+
+
+class TransformModule(CachedTransform, nn.Module):
+    """A transform whose parameters are those of a module.
+
+    With ``cache_size=1`` it remembers the latest pair of value and image, as every transform does,
+    but forgets them when a parameter has changed, or when gradients are asked for and were not.
+    Copies, pickles and states hold no such pair.
+
+    :param cache_size: 1 to remember the latest pair of value and image.
+
+    >>> class Shift(TransformModule):
+    ...     domain = codomain = torch.distributions.constraints.real
+    ...     bijective = True
+    ...     def __init__(self):
+    ...         super().__init__(cache_size=1)
+    ...         self.by = nn.Parameter(torch.tensor(1.0))
+    ...     def _call(self, x):
+    ...         return x + self.by
+    ...     def _inverse(self, y):
+    ...         return y - self.by
+    >>> shift, x = Shift(), torch.tensor(2.0)
+    >>> shift(x).item()
+    3.0
+    >>> shift.load_state_dict({"by": torch.tensor(5.0)})
+    <All keys matched successfully>
+    >>> shift(x).item()
+    7.0
+    """
+
+    __hash__ = nn.Module.__hash__
+
+    def _tensors(self) -> list[Tensor]:
+        return tensors_in_use(self)
 
 
 def _same(one: tuple[bool, Any], other: tuple[bool, Any]) -> bool:

@@ -10,7 +10,9 @@ from torch.nn.functional import logsigmoid
 import pyro.distributions.constraints as constraints
 from pyro.distributions.conditional_transforms import ConditionalTransformModule
 from pyro.distributions.torch_transform import TransformModule
+from pyro.distributions.transforms.conditioned import AtContext
 from pyro.ops.clamping import clamp_preserve_gradients
+from pyro.ops.monotone import solve_in_order
 from pyro.ops.networks import AutoRegressiveNN, ConditionalAutoRegressiveNN
 
 __all__ = [
@@ -61,7 +63,7 @@ class AffineAutoregressive(TransformModule):
         stable: bool = False,
     ) -> None:
         super().__init__(cache_size=1)
-        self.arn = autoregressive_nn
+        self.arn: Any = autoregressive_nn
         self.log_scale_min_clip = log_scale_min_clip
         self.log_scale_max_clip = log_scale_max_clip
         self.sigmoid_bias = sigmoid_bias
@@ -81,14 +83,12 @@ class AffineAutoregressive(TransformModule):
         return shift + log_scale.exp() * x
 
     def _inverse(self, y: Tensor) -> Tensor:
-        entries = list(torch.zeros_like(y).unbind(-1))
-        log_scales = entries.copy()
-        for i in self.arn.permutation:  # type: ignore[union-attr]
-            shift, log_scale = self._shift_and_log_scale(torch.stack(entries, -1))
-            log_scales[i] = log_scale[..., i]
-            entries[i] = (y[..., i] - shift[..., i]) * (-log_scales[i]).exp()
-        x = torch.stack(entries, -1)
-        self._keep(x, torch.stack(log_scales, -1))
+        def entry(i: int, x: Tensor) -> tuple[Tensor, Tensor]:
+            shift, log_scale = (term[..., i] for term in self._shift_and_log_scale(x))
+            return (y[..., i] - shift) * (-log_scale).exp(), log_scale
+
+        x, log_scale = solve_in_order(self.arn.permutation, y, entry)
+        self._keep(x, log_scale)
         return x
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
@@ -102,25 +102,6 @@ class AffineAutoregressive(TransformModule):
             _, log_scale = self._shift_and_log_scale(x)
         total: Tensor = log_scale.sum(-1)
         return total
-
-
-class _InContext(nn.Module):
-    """A conditional network at a context."""
-
-    context: Tensor
-
-    def __init__(self, net: Any, context: Tensor) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("context", context, persistent=False)
-
-    @property
-    def permutation(self) -> Tensor:
-        order: Tensor = self.net.permutation
-        return order
-
-    def forward(self, x: Tensor) -> Any:
-        return self.net(x, self.context)
 
 
 class ConditionalAffineAutoregressive(ConditionalTransformModule):
@@ -151,7 +132,7 @@ class ConditionalAffineAutoregressive(ConditionalTransformModule):
 
         :param context: what the network takes besides the vector.
         """
-        return AffineAutoregressive(_InContext(self.nn, context), **self.kwargs)
+        return AffineAutoregressive(AtContext(self.nn, context), **self.kwargs)
 
 
 def affine_autoregressive(

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions.transforms import Transform
 from torch.nn.functional import softplus
 
 import pyro.distributions.constraints as constraints
 from pyro.distributions.conditional_transforms import ConditionalTransformModule
-from pyro.distributions.torch_transform import TransformModule, without_memory
+from pyro.distributions.torch_transform import TransformModule
+from pyro.distributions.transforms.conditioned import AtContext, ConditionedTransform
+from pyro.ops.monotone import solve_plus_tanh
 from pyro.ops.networks import DenseNN
 
 __all__ = ["ConditionalPlanar", "ConditionedPlanar", "Planar", "conditional_planar", "planar"]
@@ -19,7 +20,26 @@ __all__ = ["ConditionalPlanar", "ConditionedPlanar", "Planar", "conditional_plan
 Parameters = tuple[Tensor, Tensor, Tensor]
 
 
-class ConditionedPlanar(Transform):
+def planar_direction(u: Tensor, w: Tensor) -> Tensor:
+    r"""Move a vector along another until their product exceeds -1.
+
+    :param u: the vector.
+    :param w: the other.
+
+    >>> u, w = torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 0.0])
+    >>> planar_direction(u, w)
+    tensor([-0.9514,  0.0000])
+    """
+    along = (u * w).sum(-1, keepdim=True)
+    length = (w * w).sum(-1, keepdim=True)
+    return u + (softplus(along) - 1 - along) * w / length
+
+
+def _slope(u: Tensor, w: Tensor) -> Tensor:
+    return softplus((u * w).sum(-1, keepdim=True)) - 1
+
+
+class ConditionedPlanar(ConditionedTransform):
     r"""A planar flow of given parameters: :math:`y = x + \hat u \tanh(w^\top x + b)`.
 
     It is invertible because :math:`\hat u` is :math:`u` moved along :math:`w` until
@@ -27,7 +47,8 @@ class ConditionedPlanar(Transform):
     :math:`a + m \tanh(a + b) = w^\top y` for the number :math:`a = w^\top x`, to rounding, and has
     gradients.
 
-    :param params: the bias :math:`b`, shape ``(…, 1)``, and :math:`u` and :math:`w`, ``(…, D)``.
+    :param params: the bias :math:`b`, shape ``(…, 1)``, and :math:`u` and :math:`w`, ``(…, D)``; or
+        a function that returns them.
 
     >>> flow = ConditionedPlanar((torch.zeros(1), torch.ones(2), torch.ones(2)))
     >>> x = torch.tensor([0.5, -0.5])
@@ -42,15 +63,8 @@ class ConditionedPlanar(Transform):
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, params: Parameters) -> None:
-        super().__init__(cache_size=1)
-        self._given = params
-
-    def __getstate__(self) -> dict[str, Any]:
-        return without_memory(self.__dict__)
-
-    def _parameters_now(self) -> Parameters:
-        return self._given
+    def __init__(self, params: Parameters | Callable[[], Parameters]) -> None:
+        super().__init__(params)
 
     def u_hat(self, u: Tensor, w: Tensor) -> Tensor:
         r"""Return the vector :math:`\hat u` with which the flow is invertible.
@@ -58,21 +72,22 @@ class ConditionedPlanar(Transform):
         :param u: any vector.
         :param w: the normal of the plane.
         """
-        along = (u * w).sum(-1, keepdim=True)
-        length = (w * w).sum(-1, keepdim=True)
-        return u + (softplus(along) - 1 - along) * w / length
+        return planar_direction(u, w)
 
     def _call(self, x: Tensor) -> Tensor:
         bias, u, w = self._parameters_now()
-        height = (w * x).sum(-1, keepdim=True) + bias
-        return x + self.u_hat(u, w) * height.tanh()
+        level = ((w * x).sum(-1, keepdim=True) + bias).tanh()
+        self._keep(x, (_slope(u, w), level))
+        y: Tensor = x + self.u_hat(u, w) * level
+        return y
 
     def _inverse(self, y: Tensor) -> Tensor:
         bias, u, w = self._parameters_now()
-        slope = softplus((u * w).sum(-1, keepdim=True)) - 1
-        target = (w * y).sum(-1, keepdim=True)
-        height = _solve_height(slope, target + bias)
-        return y - self.u_hat(u, w) * height.tanh()
+        slope = _slope(u, w)
+        level = solve_plus_tanh(slope, (w * y).sum(-1, keepdim=True) + bias).tanh()
+        x = y - self.u_hat(u, w) * level
+        self._keep(x, (slope, level))
+        return x
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         r"""Return :math:`\log(1 + m (1 - \tanh^2(w^\top x + b)))`.
@@ -80,24 +95,13 @@ class ConditionedPlanar(Transform):
         :param x: a vector.
         :param y: its image.
         """
-        bias, u, w = self._parameters_now()
-        slope = softplus((u * w).sum(-1, keepdim=True)) - 1
-        height = (w * x).sum(-1, keepdim=True) + bias
-        return (slope * (1 - height.tanh().square())).log1p().squeeze(-1)
-
-
-def _solve_height(slope: Tensor, target: Tensor) -> Tensor:
-    r"""Solve :math:`h + m \tanh h = t` for :math:`h`; the left side rises, since :math:`m > -1`."""
-    with torch.no_grad():
-        low, high = target - slope.abs(), target + slope.abs()
-        for _ in range(1 - math.frexp(torch.finfo(target.dtype).eps)[1]):
-            middle = (low + high) / 2
-            is_below = middle + slope * middle.tanh() < target
-            low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
-        height = (low + high) / 2
-    # One step of Newton's method, which has the gradients that the implicit function has.
-    level = height.tanh()
-    return height - (height + slope * level - target) / (1 + slope * (1 - level.square()))
+        terms = self._kept_at(x)
+        if terms is None:
+            bias, u, w = self._parameters_now()
+            terms = _slope(u, w), ((w * x).sum(-1, keepdim=True) + bias).tanh()
+        slope, level = terms
+        log_det: Tensor = (slope * (1 - level.square())).log1p().squeeze(-1)
+        return log_det
 
 
 class Planar(ConditionedPlanar, TransformModule):
@@ -116,14 +120,11 @@ class Planar(ConditionedPlanar, TransformModule):
     w: nn.Parameter
 
     def __init__(self, input_dim: int) -> None:
-        super(ConditionedPlanar, self).__init__(cache_size=1)
+        super(ConditionedPlanar, self).__init__()
         self.input_dim = input_dim
         for name, size in (("bias", 1), ("u", input_dim), ("w", input_dim)):
             self.register_parameter(name, nn.Parameter(torch.empty(size)))
         self.reset_parameters()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return TransformModule.__getstate__(self)
 
     def _parameters_now(self) -> Parameters:
         return self.bias, self.u, self.w
@@ -156,11 +157,11 @@ class ConditionalPlanar(ConditionalTransformModule):
         self.nn = nn
 
     def condition(self, context: Any) -> ConditionedPlanar:
-        """Return the flow at a context.
+        """Return the flow at a context; it has the same network.
 
         :param context: what the network takes.
         """
-        return ConditionedPlanar(self.nn(context))
+        return ConditionedPlanar(AtContext(self.nn, context))
 
 
 def planar(input_dim: int) -> Planar:
