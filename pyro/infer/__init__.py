@@ -18,8 +18,8 @@ from pyro.infer.trace_elbo import JitTrace_ELBO, Trace_ELBO
 from pyro.infer.trace_mean_field_elbo import JitTraceMeanField_ELBO, TraceMeanField_ELBO
 from pyro.infer.trace_mmd import Trace_MMD
 from pyro.infer.trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO
-from pyro.infer.traceenum_elbo import TraceEnum_ELBO
-from pyro.infer.tracegraph_elbo import TraceGraph_ELBO
+from pyro.infer.traceenum_elbo import JitTraceEnum_ELBO, TraceEnum_ELBO
+from pyro.infer.tracegraph_elbo import JitTraceGraph_ELBO, TraceGraph_ELBO
 from pyro.infer.tracetmc_elbo import TraceTMC_ELBO
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "EnergyDistance",
     "IMQSteinKernel",
     "Importance",
+    "JitTraceEnum_ELBO",
+    "JitTraceGraph_ELBO",
     "JitTraceMeanField_ELBO",
     "JitTrace_ELBO",
     "MHResampler",

@@ -109,6 +109,7 @@ class _Variant:
         self.kept = kept  # what the key names by identity must not be replaced
         self.run: Run | None = None
         self.captured: Captured
+        self.remembered: list[str] = []
         self.is_single = True
         self.is_refused = False
 
@@ -150,9 +151,13 @@ class CompiledFunction:
     So does one whose outputs have several elements and are to be differentiated, and one that is
     called inside handlers, which might change what it does.
 
+    A function may remember tensors from one call to the next, as a running average: in a dictionary
+    that it reads and replaces entries of. A compiled call does the same.
+
     :param fn: returns a tensor, or a tuple of tensors.
     :param ignore_warnings: whether to stay silent where the function cannot be compiled.
     :param jit_options: options of :func:`pyro.ops.graph_compilers.compile_graph`.
+    :param memory: what the function remembers; tensors without gradients.
     :raises ValueError: for a backend that there is none of.
 
     >>> import pyro
@@ -168,11 +173,13 @@ class CompiledFunction:
         fn: Function,
         ignore_warnings: bool = False,
         jit_options: dict[str, Any] | None = None,
+        memory: dict[str, Tensor] | None = None,
     ) -> None:
         check_options(jit_options or {})
         self.fn = fn
         self.ignore_warnings = ignore_warnings
         self.jit_options = jit_options or {}
+        self.memory: dict[str, Tensor] = {} if memory is None else memory
         self.compile_time: float | None = None
         self._variants: dict[Hashable, _Variant] = {}
 
@@ -197,7 +204,7 @@ class CompiledFunction:
         :param args: the function's arguments.
         :param kwargs: its keyword arguments.
         """
-        key, tensors, objects = take_apart(args, kwargs)
+        key, tensors, objects = take_apart((self.memory, *args), kwargs)
         variant = self._variants.get(key)
         if _thread.stack and (meddling := _meddling_handlers()):
             self._warn(
@@ -221,8 +228,10 @@ class CompiledFunction:
         inputs = [*variant.leaves, *variant.others, *tensors]
         with torch.no_grad():
             flat = variant.run(*inputs)
-        count, wiring = variant.captured.outputs, variant.captured.wiring
+        count = variant.captured.outputs - len(variant.remembered)
+        wiring = variant.captured.wiring[:count]
         rows = [[None if at is None else flat[at] for at in row] for row in wiring]
+        self.memory.update(zip(variant.remembered, flat[count:], strict=False))
         return Outcome(list(flat[:count]), rows, inputs, variant.is_single)
 
     def _warn(self, key: Hashable, message: str) -> None:
@@ -251,10 +260,18 @@ class CompiledFunction:
         started = time.perf_counter()
         generators = get_rng_state()
         fresh = [x.detach().requires_grad_(x.requires_grad) for x in tensors]
-        new_args, new_kwargs = put_together((args, dict(kwargs)), iter(fresh))
+        remembered = dict(self.memory)
+        parts = put_together((remembered, args, dict(kwargs)), iter(fresh))
         inputs = [*variant.leaves, *variant.others, *fresh]
+
+        def step() -> list[Tensor]:
+            self.memory.update(parts[0])
+            outputs = _as_list(self.fn(*parts[1], **parts[2]))
+            variant.remembered = list(self.memory)
+            return [*outputs, *self.memory.values()]
+
         try:
-            variant.captured = capture(lambda: _as_list(self.fn(*new_args, **new_kwargs)), inputs)
+            variant.captured = capture(step, inputs)
             set_rng_state(generators)
             module = variant.captured.module
             variant.run = compile_graph(module, inputs, self.jit_options)
@@ -267,6 +284,8 @@ class CompiledFunction:
             )
         finally:
             set_rng_state(generators)
+            self.memory.clear()
+            self.memory.update(remembered)
         self.compile_time = time.perf_counter() - started
 
 

@@ -115,6 +115,11 @@ class ELBO(ABC):
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
 
+    @property
+    def _memory(self) -> dict[str, torch.Tensor]:
+        """What steps read and replace, one dictionary of tensors for as long as the objective."""
+        return {}
+
     def __call__(self, model: Program, guide: Program) -> ELBOModule:
         """Return the objective of this model and guide as a torch module.
 

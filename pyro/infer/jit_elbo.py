@@ -18,7 +18,8 @@ class JitELBO(ELBO):
     """Compiles the loss and the gradient of the objective that comes next among the bases.
 
     A compiled objective is a line, ``class JitX_ELBO(JitELBO, X_ELBO)``, and a docstring. All that
-    it asks of the objective is an ``_estimate`` whose losses are tensors. What is said of
+    it asks of the objective is an ``_estimate`` whose losses are tensors, and that it keep what it
+    remembers of earlier steps in ``_memory``. What is said of
     :class:`~pyro.infer.compile.CompiledFunction` holds: the first step runs model and guide with
     all checks, the second compiles, later ones run no Python of either. Parameters of any later
     state of the store are used; a cleared store starts anew.
@@ -87,11 +88,15 @@ class JitELBO(ELBO):
         key = (model, guide, *modes, self.num_particles, self.vectorize_particles)
         known = self.__dict__.setdefault("_compiled", {})
         if key not in known:
+            estimate = _Estimate(self, model, guide)
             known[key] = CompiledFunction(
-                _Estimate(self, model, guide), self.ignore_jit_warnings, self.jit_options
+                estimate, self.ignore_jit_warnings, self.jit_options, self._memory
             )
         function: CompiledFunction = known[key]
         return function
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in self.__dict__.items() if name != "_compiled"}
 
     def _explain_nan(self, model: Program, guide: Program, args: Any, kwargs: Any) -> None:
         """Run model and guide once more, checked and with names, and leave no trace of that."""

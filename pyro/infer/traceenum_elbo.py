@@ -12,8 +12,7 @@ from pyro.infer.elbo import ELBO, Args, Kwargs, ParticleLoss, Program
 from pyro.infer.enum import follow, iter_discrete_traces
 from pyro.infer.enum_factors import ModelFactors, check_context, enumerated_sites, packed_density
 from pyro.infer.enum_posterior import posterior_marginals, posterior_values
-from pyro.infer.nonfinite import warn_of_nan_loss
-from pyro.infer.numerics import torch_item
+from pyro.infer.jit_elbo import JitELBO
 from pyro.ops.masking import is_identically_zero
 from pyro.ops.packed import dims_of, named
 from pyro.ops.rings import SampleRing
@@ -107,9 +106,8 @@ class TraceEnum_ELBO(ELBO):
             for pair in runs[1:]:
                 more = self._particle_loss(*pair)
                 particle = ParticleLoss(*(a + b for a, b in zip(particle, more, strict=True)))
-            loss = torch_item(particle.loss) / self.num_particles
-            warn_of_nan_loss(loss, [record for pair in runs for record in reversed(pair)])
-            yield loss, particle
+            records = [record for pair in runs for record in reversed(pair)]
+            yield self._as_number(particle, records), particle
 
     def compute_marginals(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -175,6 +173,28 @@ class TraceEnum_ELBO(ELBO):
             pair = next(self._runs(one_model, one_guide, args, kwargs))
         refuse_enumeration(what, pair[1])
         return pair
+
+
+class JitTraceEnum_ELBO(JitELBO, TraceEnum_ELBO):
+    """Like :class:`TraceEnum_ELBO`, compiled.
+
+    From the third step on, no Python of model and guide is run, and none that plans the sums; see
+    :class:`~pyro.infer.jit_elbo.JitELBO` for what that asks of them. To compile takes time that
+    grows with the number of sites, as a chain's loop over its steps is laid out.
+
+    >>> import torch, pyro, pyro.distributions as dist
+    >>> def model(data):
+    ...     p = pyro.param("p", torch.tensor(0.5), constraint=dist.constraints.unit_interval)
+    ...     with pyro.plate("data", len(data)):
+    ...         z = pyro.sample("z", dist.Bernoulli(p), infer={"enumerate": "parallel"})
+    ...         pyro.sample("x", dist.Normal(9.0 * z, 1.0), obs=data)
+    >>> def guide(data):
+    ...     pass
+    >>> svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), JitTraceEnum_ELBO())
+    >>> losses = [svi.step(torch.tensor([0.0, 9.0, 9.0, 9.0])) for _ in range(100)]
+    >>> round(pyro.param("p").item(), 2)
+    0.75
+    """
 
 
 class BackwardSampleMessenger(Messenger):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.overrides import TorchFunctionMode
 
 from pyro._foundation.jit import capturing
 
@@ -83,12 +84,52 @@ def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Cap
         warnings.simplefilter("ignore")  # the function has run before, and torch warns of itself
         from torch.fx.experimental.proxy_tensor import make_fx  # long to import, and seldom used
 
-        module = make_fx(joint)(*inputs)
+        with _ScalarIndices():
+            module = make_fx(joint)(*inputs)
     simplify(module)
     _own_results(module.graph)
     draws = _keep_draws(module.graph)
     module.recompile()
     return Captured(module, count, wiring, draws)
+
+
+class _ScalarIndices(TorchFunctionMode):
+    """Let tensors of one number index others as longer ones do.
+
+    For ``x[i]`` torch looks at the number in ``i``, which must not become a part of the graph.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__getitem__:
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            if any(map(_is_scalar, index)):
+                return _selected(args[0], index)
+        return func(*args, **(kwargs or {}))
+
+
+def _is_scalar(part: Any) -> bool:
+    is_tensor = isinstance(part, Tensor) and part.dim() == 0
+    return is_tensor and not (part.is_floating_point() or part.dtype == torch.bool)
+
+
+def _selected(x: Tensor, index: tuple[Any, ...]) -> Tensor:
+    """Index a tensor, first by what is a tensor of one number, from the right."""
+    ellipsis = next((i for i, part in enumerate(index) if part is Ellipsis), len(index))
+    for i in reversed(range(len(index))):
+        if _is_scalar(index[i]):
+            before = sum(map(_dims_taken, index[:i]))
+            after = sum(0 if _is_scalar(part) else _dims_taken(part) for part in index[i + 1 :])
+            dim = before if i < ellipsis else x.dim() - after - 1
+            x = x[(slice(None),) * dim + (index[i].reshape(1),)].squeeze(dim)
+    rest = tuple(part for part in index if not _is_scalar(part))
+    return x[rest] if rest else x
+
+
+def _dims_taken(part: Any) -> int:
+    """How many dimensions of a tensor a part of an index is about."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    return part.dim() if isinstance(part, Tensor) and part.dtype == torch.bool else 1
 
 
 def simplify(module: GraphModule) -> None:

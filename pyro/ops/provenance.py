@@ -159,6 +159,10 @@ def get_provenance(x: Any) -> Provenance:
     >>> sorted(get_provenance({"sum": x + y}))
     ['x', 'y']
     """
+    if isinstance(x, Tensor):
+        return _of_tensor(x)
+    if type(x) in (tuple, list, dict):  # what torch functions are called with is not taken apart
+        return NOTHING.union(*map(get_provenance, x.values() if type(x) is dict else x))
     _, provenance = extract_provenance(x)
     return provenance
 
@@ -261,7 +265,8 @@ def _of_tensor(x: Tensor) -> Provenance:
 
 def _as_class(x: Tensor, its_class: type[Tensor], provenance: Provenance = NOTHING) -> Tensor:
     with torch._C.DisableTorchFunctionSubclass():
-        same: Any = x.as_subclass(its_class)
+        same: Any = x.view_as(x)
+    same.__class__ = its_class  # while a graph is captured, the tensor itself must stay known
     attributes = vars(same)
     attributes.update(vars(x))  # such as a parameter's way to its leaf
     attributes.pop("_provenance", None)

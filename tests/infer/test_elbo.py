@@ -11,6 +11,8 @@ from pyro import poutine
 from pyro.infer import (
     ELBO,
     JitTrace_ELBO,
+    JitTraceEnum_ELBO,
+    JitTraceGraph_ELBO,
     JitTraceMeanField_ELBO,
     RenyiELBO,
     Trace_ELBO,
@@ -33,6 +35,8 @@ ALL_ELBOS = [
     TraceTailAdaptive_ELBO,
     JitTrace_ELBO,
     JitTraceMeanField_ELBO,
+    partial(JitTraceEnum_ELBO, strict_enumeration_warning=False),
+    JitTraceGraph_ELBO,
 ]
 
 
