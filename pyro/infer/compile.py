@@ -220,14 +220,13 @@ class CompiledFunction:
             variant = self._variants[key] = _Variant(read, others, objects)
             variant.is_single = outcome.is_single
             return outcome
-        if variant.run is None and not variant.is_refused:
-            self._compile(variant, args, kwargs, tensors)
-        if variant.run is None:
-            return self._eagerly(args, kwargs)[0]
-        _announce(variant)
         inputs = [*variant.leaves, *variant.others, *tensors]
-        with torch.no_grad():
-            flat = variant.run(*inputs)
+        if variant.run is not None:
+            _announce(variant)
+            with torch.no_grad():
+                flat = variant.run(*inputs)
+        elif variant.is_refused or not (flat := self._record(variant, args, kwargs, tensors)):
+            return self._eagerly(args, kwargs)[0]
         count = variant.captured.outputs - len(variant.remembered)
         wiring = variant.captured.wiring[:count]
         rows = [[None if at is None else flat[at] for at in row] for row in wiring]
@@ -249,14 +248,14 @@ class CompiledFunction:
         outputs = _as_list(found)
         return Outcome(outputs, None, [], isinstance(found, Tensor)), read
 
-    def _compile(
+    def _record(
         self,
         variant: _Variant,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         tensors: list[Tensor],
-    ) -> None:
-        """Compile what the function does; where that fails, warn once and leave it eager."""
+    ) -> list[Tensor]:
+        """Run the function, and compile what it does; return nothing where Python is needed."""
         started = time.perf_counter()
         generators = get_rng_state()
         fresh = [x.detach().requires_grad_(x.requires_grad) for x in tensors]
@@ -270,11 +269,11 @@ class CompiledFunction:
             variant.remembered = list(self.memory)
             return [*outputs, *self.memory.values()]
 
+        values: list[Tensor] = []
         try:
-            variant.captured = capture(step, inputs)
-            set_rng_state(generators)
-            module = variant.captured.module
-            variant.run = compile_graph(module, inputs, self.jit_options)
+            captured = capture(step, inputs)
+            values, variant.captured = captured.values, captured._replace(values=[])
+            variant.run = compile_graph(captured.module, inputs, self.jit_options)
         except Exception as error:
             variant.is_refused = True
             self._warn(
@@ -282,11 +281,12 @@ class CompiledFunction:
                 "A function could not be compiled and runs as it is. Where it looks at numbers, as "
                 f"in `if z > 0` or z.item(), use torch.where. {_reason(error)}",
             )
-        finally:
+        if not values:
             set_rng_state(generators)
             self.memory.clear()
             self.memory.update(remembered)
         self.compile_time = time.perf_counter() - started
+        return values
 
 
 def trace(

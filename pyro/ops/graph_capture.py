@@ -33,13 +33,14 @@ class Captured(NamedTuple):
     that there are. ``outputs`` counts the former; ``wiring`` holds for each of them the position of
     its gradient by each input, None where it does not depend on it. At ``draws`` and after, the
     list has random numbers that nothing uses: they are drawn so that the generator moves on as it
-    would.
+    would. ``values`` is what comes before, as the run that was recorded computed it.
     """
 
     module: GraphModule
     outputs: int
     wiring: list[list[int | None]]
     draws: int
+    values: list[Tensor]
 
 
 def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Captured:
@@ -60,10 +61,11 @@ def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Cap
     [[1]]
     """
     count, wiring = 0, []
+    flat: list[Tensor] = []
     wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
 
     def joint(*_: Tensor) -> list[Tensor]:
-        nonlocal count
+        nonlocal count, flat
         outputs = list(fn())
         count = len(outputs)
         flat = [output.detach() for output in outputs]
@@ -90,7 +92,9 @@ def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Cap
     _own_results(module.graph)
     draws = _keep_draws(module.graph)
     module.recompile()
-    return Captured(module, count, wiring, draws)
+    with torch._C.DisableTorchFunctionSubclass():  # tensors and nothing more
+        values = [x.detach().clone() for x in flat]
+    return Captured(module, count, wiring, draws, values)
 
 
 class _ScalarIndices(TorchFunctionMode):

@@ -4,12 +4,15 @@ import functools
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
+
+from pyro._foundation.rng import get_rng_state, set_rng_state
 
 Run = Callable[..., Sequence[Tensor]]
 BACKENDS = ("auto", "inductor", "trace", "graph")
@@ -41,7 +44,8 @@ def compile_graph(module: GraphModule, inputs: Sequence[Tensor], options: Mappin
         graph's operations called from Python; or ``"auto"``, the default, which is the first of
         ``"trace"`` and ``"graph"`` that the machine has. Other options are those of
         :func:`torch.jit.trace`.
-    :returns: a function from the inputs to the outputs; it must be called without gradients.
+    :returns: a function from the inputs to the outputs; it must be called without gradients. To
+        make it may take a run of the graph, of which nothing stays.
 
     >>> from torch.fx.experimental.proxy_tensor import make_fx
     >>> x = torch.ones(2)
@@ -72,19 +76,35 @@ def has_inductor() -> bool:
 def _by_tracer(module: GraphModule, inputs: Sequence[Tensor], options: dict[str, Any]) -> Run:
     options = {"check_trace": False, **options}
     options.pop("time_compilation", None)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # a captured graph is pure, and torch warns of itself
+    with _rehearsal(module, inputs):
         detached = tuple(x.detach() for x in inputs)
         traced: Run = torch.jit.trace(lambda *xs: tuple(module.forward(*xs)), detached, **options)
     return traced
 
 
 def _by_inductor(module: GraphModule, inputs: Sequence[Tensor]) -> Run:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of torch about itself
+    with _rehearsal(module, inputs):
         import torch._inductor.config as inductor  # long to import, and seldom used
 
         compiled: Run = torch.compile(module, backend="inductor", dynamic=False, fullgraph=True)
         with inductor.patch(fallback_random=True):  # torch's own random numbers
             compiled(*inputs)
     return compiled
+
+
+@contextmanager
+def _rehearsal(module: GraphModule, inputs: Sequence[Tensor]) -> Iterator[None]:
+    """Undo what a run of a graph draws and writes, and let torch not warn of itself there."""
+    nodes = [node for node in module.graph.nodes if node.op == "get_attr"]
+    writable = [*inputs, *(getattr(module, str(node.target)) for node in nodes)]
+    generators = get_rng_state()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        before = [(x, x._version, x.clone()) for x in writable]
+        try:
+            yield
+        finally:
+            set_rng_state(generators)
+            for x, version, entries in before:
+                if x._version != version:
+                    x.copy_(entries)

@@ -196,9 +196,7 @@ def test_what_nobody_reads_is_left_out_and_constants_are_made_once() -> None:
 
 
 def test_zeros_of_either_sign_are_two_numbers() -> None:
-    module = traced(
-        lambda x: [torch.copysign(x, 0.0), torch.copysign(x, -0.0)], torch.tensor(1.0)
-    )
+    module = traced(lambda x: [torch.copysign(x, 0.0), torch.copysign(x, -0.0)], torch.tensor(1.0))
     assert_close(module(torch.tensor(2.0)), [2.0, -2.0])
 
 
