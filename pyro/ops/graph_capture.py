@@ -2,7 +2,8 @@
 
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -86,7 +87,7 @@ def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Cap
         warnings.simplefilter("ignore")  # the function has run before, and torch warns of itself
         from torch.fx.experimental.proxy_tensor import make_fx  # long to import, and seldom used
 
-        with _ScalarIndices():
+        with _ScalarIndices(), _one_fake_mode():
             module = make_fx(joint)(*inputs)
     simplify(module)
     _own_results(module.graph)
@@ -95,6 +96,16 @@ def capture(fn: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Cap
     with torch._C.DisableTorchFunctionSubclass():  # tensors and nothing more
         values = [x.detach().clone() for x in flat]
     return Captured(module, count, wiring, draws, values)
+
+
+@contextmanager
+def _one_fake_mode() -> Iterator[None]:
+    """Let torch describe what it records with one set of tools, not a new one each time."""
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        yield
 
 
 class _ScalarIndices(TorchFunctionMode):
