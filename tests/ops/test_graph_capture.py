@@ -110,6 +110,36 @@ def test_draws_come_from_torchs_generator_in_the_order_of_the_program() -> None:
     assert len({each.item() for each in found[0]}) == 3
 
 
+def test_a_draw_that_nothing_uses_is_returned_beside_the_others() -> None:
+    def fn() -> list[Tensor]:
+        torch.rand(3)
+        return [x * torch.rand(())]
+
+    graph = capture(fn, [x := leaf(2.0)])
+    torch.manual_seed(1)
+    found = graph.module(x)
+    assert [each.shape for each in found[graph.draws :]] == [(3,)]
+    torch.manual_seed(1)
+    assert_close(found[0], fn()[0])
+
+
+def test_the_run_that_is_recorded_is_a_run() -> None:
+    total = torch.zeros(())
+
+    def fn() -> list[Tensor]:
+        total.add_(1.0)
+        return [x**2 * torch.rand(()), total * 1]
+
+    x = leaf(3.0)
+    torch.manual_seed(1)
+    graph = capture(fn, [x])
+    torch.manual_seed(1)
+    u = torch.rand(())
+    assert_close(graph.values, [9 * u, 1.0, 6 * u])
+    assert_close(total, 1.0)
+    assert not any(value.requires_grad for value in graph.values)
+
+
 TABLE = torch.arange(60.0).reshape(3, 4, 5)
 INDICES: dict[str, Callable[[Tensor], Any]] = {
     "alone": lambda i: i,
@@ -123,6 +153,8 @@ INDICES: dict[str, Callable[[Tensor], Any]] = {
     "around an ellipsis": lambda i: (i, ..., i),
     "before an ellipsis": lambda i: (i, i, ...),
     "before the last, after an ellipsis": lambda i: (..., i, 2),
+    "twice after an ellipsis": lambda i: (..., i, i),
+    "around a slice, after an ellipsis": lambda i: (..., i, slice(1, 3), i),
     "beside a new dimension": lambda i: (None, i, None, 2),
     "beside a longer index": lambda i: (i, torch.tensor([0, 2, 3])),
     "after a longer index": lambda i: (torch.tensor([0, 2]), i),
@@ -215,9 +247,10 @@ def test_draws_are_never_the_same() -> None:
 def test_a_graph_that_writes_in_place_is_left_alone() -> None:
     def fn(x: Tensor) -> list[Tensor]:
         total = x * 1
-        before = total + 0
+        view = total.view(1)
+        before = view + 0
         total.add_(1)
-        return [before, total + 0]
+        return [before[0], (view + 0)[0]]
 
     module = traced(fn, torch.zeros(()))
     assert_close(module(torch.tensor(5.0)), [5.0, 6.0])
