@@ -121,3 +121,11 @@ def register(
 
 for _part in ("distributions_pyro", "distributions_torch", "infer", "poutine"):
     register(f"validate_{_part}", "pyro._foundation.validation", "setting.enabled")
+
+
+@register("progress_bar", "pyro._foundation.progress", "shown")
+def _check_progress_bar(value: Any) -> None:
+    if value not in (True, False, None):
+        raise ValueError(
+            f"progress_bar is {value!r}, expected True, False, or None for bars on terminals only."
+        )

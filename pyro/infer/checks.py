@@ -17,6 +17,7 @@ from pyro.poutine.equalize_messenger import EqualizeMessenger
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.log_density import check_density_shape
 from pyro.poutine.runtime import _thread
+from pyro.poutine.shape_table import TITLE, append_shapes
 from pyro.poutine.sites import (
     site_is_auxiliary,
     site_is_latent,
@@ -61,31 +62,56 @@ def check_model_guide_match(
     Warns once of a site that the model draws and the guide does not, and of a plate that only the
     guide has.
     """
+    try:
+        _check_sites(model_trace, guide_trace, max_plate_nesting)
+        _check_plates(model_trace, guide_trace)
+    except ValueError as error:
+        show_shapes(error, model_trace, guide_trace)
+        raise
+
+
+def show_shapes(error: Exception, model_trace: Trace, guide_trace: Trace) -> None:
+    """Add the shapes of a model's and a guide's sites to the text of an error, under validation.
+
+    :param error: the error.
+    :param model_trace: a run of the model.
+    :param guide_trace: a run of the guide.
+    """
+    traces = {"guide": guide_trace, "model": model_trace}
+    append_shapes(error, {f"{TITLE} of the {who}:": run.nodes for who, run in traces.items()})
+
+
+def _check_sites(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
     drawn_by_model = _names(model_trace, _is_wanted_of_guide)
     drawn_by_guide = _names(guide_trace, _is_wanted_of_model)
     for name in drawn_by_guide:
-        if name not in model_trace.nodes or not site_is_latent(model_trace.nodes[name]):
+        site = model_trace.nodes.get(name)
+        if site is None or not site_is_latent(site) or _holds_data(site):
             raise _surplus_guide_site(name, model_trace, drawn_by_model, drawn_by_guide)
-        _check_same_shape(model_trace.nodes[name], guide_trace.nodes[name], max_plate_nesting)
+        _check_same_shape(site, guide_trace.nodes[name], max_plate_nesting)
     missing = [name for name in drawn_by_model if name not in guide_trace.nodes]
     if missing:
         warn_once(
             ("missing in guide", *missing),
             f"The model draws {_listed(missing)}, but the guide does not, so that the objective "
-            f"is no lower bound of the evidence. The guide draws {_listed(drawn_by_guide)}. Draw "
-            "the missing sites in the guide too, or observe them.",
-            stacklevel=3,
+            f"is no lower bound of the evidence. {_both(drawn_by_model, drawn_by_guide)} Draw the "
+            "missing sites in the guide too, or observe them.",
+            stacklevel=4,
         )
-    _check_plates(model_trace, guide_trace)
 
 
 def _names(trace: Trace, predicate: Callable[[Site], bool]) -> Names:
     return {name: None for name, site in trace.nodes.items() if predicate(site)}
 
 
+def _holds_data(site: Site) -> bool:
+    """A site that the model observes, also where it was drawn anew in this run."""
+    return site_is_observed(site) or bool((site["infer"] or {}).get("was_observed"))
+
+
 def _is_wanted_of_guide(site: Site) -> bool:
     """A site that the model enumerates needs no guide."""
-    if not site_is_latent(site):
+    if not site_is_latent(site) or _holds_data(site):
         return False
     infer = site["infer"] or {}
     return "_enumerate_dim" not in infer and infer.get("enumerate") != "parallel"
@@ -99,23 +125,28 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names)) or "nothing"
 
 
+def _both(drawn_by_model: Names, drawn_by_guide: Names) -> str:
+    return (
+        f"Drawn by the model: {_listed(drawn_by_model)}; by the guide: {_listed(drawn_by_guide)}."
+    )
+
+
 def _surplus_guide_site(
     name: str, model_trace: Trace, drawn_by_model: Names, drawn_by_guide: Names
 ) -> ValueError:
-    sites = f"Drawn by the model: {_listed(drawn_by_model)}; by the guide: "
-    sites += f"{_listed(drawn_by_guide)}. "
+    sites = _both(drawn_by_model, drawn_by_guide)
     site = model_trace.nodes.get(name)
-    if site is not None and site_is_observed(site):
+    if site is not None and _holds_data(site):
         return site_error(
             name,
             "the model observes this site, but the guide draws it",
-            f"{sites}Leave observed sites out of the guide, e.g. poutine.block(model, "
+            f"{sites} Leave observed sites out of the guide, e.g. poutine.block(model, "
             f"hide=[{name!r}]) where an autoguide is made.",
         )
     return site_error(
         name,
         "the guide draws this site, but the model does not",
-        f"{sites}Name it as in the model, or mark a helper variable with "
+        f"{sites} Name it as in the model, or mark a helper variable with "
         "infer={'is_auxiliary': True}.",
     )
 

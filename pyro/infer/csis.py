@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pyro.infer.checks import refuse_outer_ties
-from pyro.infer.dreams import check_takes_observations, dream, recount
+from pyro.infer.dreams import check_takes_observations, dream, surprise
 from pyro.infer.elbo import Program
 from pyro.infer.importance import Importance
 from pyro.infer.leaves import LeavesRead
@@ -118,8 +118,7 @@ class CSIS(Importance):
         total = 0.0
         with torch.set_grad_enabled(grads):
             for drawn in batch:
-                told = recount(self.guide, drawn, args, kwargs)
-                loss = torch.as_tensor(-told.log_prob_sum() / len(batch))
+                loss = surprise(self.guide, drawn, args, kwargs) / len(batch)
                 torch_backward(loss)
                 total += loss.item()
         return total

@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+from pyro._foundation.validation import is_validation_enabled
+from pyro.infer.checks import check_model_guide_match
+from pyro.infer.nonfinite import warn_of_nan_loss
 from pyro.infer.plates import inside_plate
 from pyro.poutine.handlers import replay, trace, uncondition
 from pyro.poutine.sites import site_is_sample
@@ -37,15 +40,16 @@ def dream(model: Program, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T
         return trace(uncondition(model)).get_trace(*args, **kwargs)
 
 
-def recount(
+def surprise(
     guide: Program, dreamt: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Trace:
-    """Run a guide on the data of a dream, at the dream's latent values, and score it.
+) -> torch.Tensor:
+    r"""Return :math:`-\log q(z \mid x)` of a dream, by a guide that is told its data.
 
     :param guide: the guide.
     :param dreamt: the run of the model.
     :param args: arguments of both.
     :param kwargs: keyword arguments of both.
+    :raises ValueError: as :func:`~pyro.infer.checks.check_model_guide_match`.
     """
     observations = {
         name: site["value"]
@@ -54,8 +58,12 @@ def recount(
     }
     told = {**kwargs, "observations": observations}
     record = trace(replay(guide, trace=dreamt)).get_trace(*args, **told)
+    if is_validation_enabled():
+        check_model_guide_match(dreamt, record)
     record.compute_log_prob()
-    return record
+    loss = -torch.as_tensor(record.log_prob_sum())
+    warn_of_nan_loss(loss.item(), (dreamt, record))
+    return loss
 
 
 def sleep_loss(
@@ -86,7 +94,7 @@ def sleep_loss(
         dreams = (dream(model, args, kwargs) for _ in range(1))
     total = torch.zeros(())
     for dreamt in dreams:
-        total = total - recount(guide, dreamt, args, kwargs).log_prob_sum()
+        total = total + surprise(guide, dreamt, args, kwargs)
     return total / num_dreams
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 
-from pyro.infer.checks import check_nothing_hidden, refuse_outer_ties
+from pyro._foundation.validation import is_validation_enabled
+from pyro.infer.checks import check_model_guide_match, check_nothing_hidden, refuse_outer_ties
 from pyro.infer.elbo import PARTICLE_PLATE, Program
 from pyro.infer.log_weights import particle_log_prob
+from pyro.infer.nonfinite import warn_of_nan_loss
 from pyro.infer.plates import guess_max_plate_nesting, inside_plate
 from pyro.poutine.handlers import replay, trace
 from pyro.poutine.runtime import Message
@@ -97,6 +99,8 @@ class EnergyDistance:
         model = replay(model, trace=guide_trace)
         with _Forecast() as forecast:
             model_trace = trace(model).get_trace(*args, **kwargs)
+        if is_validation_enabled():
+            check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
         for name, site in (guide_trace.nodes | model_trace.nodes).items():
             if site_is_latent(site):
                 check_nothing_hidden(guide_trace.nodes.get(name, site))
@@ -104,6 +108,8 @@ class EnergyDistance:
         if self.prior_scale > 0:
             log_prior = particle_log_prob(model_trace, self.num_particles, -1 - dim, _is_prior)
             loss = loss - self.prior_scale * log_prior.mean()
+        if is_validation_enabled():
+            warn_of_nan_loss(loss.item(), (guide_trace, model_trace))
         return loss
 
     def loss(self, *args: Any, **kwargs: Any) -> float:

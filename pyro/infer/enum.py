@@ -7,9 +7,9 @@ from typing import Any, TypeVar, overload
 
 from pyro._foundation.errors import site_error
 from pyro._foundation.validation import is_validation_enabled
-from pyro.infer.checks import check_model_guide_match, check_plates_of_site
+from pyro.infer.checks import check_model_guide_match, check_plates_of_site, show_shapes
 from pyro.poutine.handlers import escape, infer_config, queue, replay, trace
-from pyro.poutine.log_density import score_site
+from pyro.poutine.log_density import score_parts_of, score_site
 from pyro.poutine.runtime import NonlocalExit
 from pyro.poutine.sites import site_is_latent, site_is_sample, site_is_subsample
 from pyro.poutine.trace_struct import Trace
@@ -80,6 +80,17 @@ def follow(
     graph_type = guide_trace.graph_type
     replayed = replay(model, trace=guide_trace)
     model_trace = trace(replayed, graph_type=graph_type).get_trace(*args, **kwargs)
+    try:
+        _score(model_trace, guide_trace, max_plate_nesting, with_totals)
+    except (ValueError, RuntimeError) as error:
+        show_shapes(error, model_trace, guide_trace)
+        raise
+    return model_trace
+
+
+def _score(
+    model_trace: Trace, guide_trace: Trace, max_plate_nesting: float, with_totals: bool
+) -> None:
     validating = is_validation_enabled()
     if validating:
         check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
@@ -88,13 +99,14 @@ def follow(
     for site in model_trace.nodes.values():
         if site_is_sample(site):
             score_site(site, model_trace.nodes, with_totals)
-    guide_trace.compute_score_parts()
+    for site in guide_trace.nodes.values():
+        if site_is_sample(site):
+            score_parts_of(site, guide_trace.nodes)
     if validating:  # scoring has checked the rest
         for record in (model_trace, guide_trace):
             for site in record.nodes.values():
                 if site_is_sample(site):
                     check_plates_of_site(site, max_plate_nesting)
-    return model_trace
 
 
 def _drop_plate_indices(record: Trace) -> None:

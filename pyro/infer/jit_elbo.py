@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro._foundation.rng import get_rng_state, set_rng_state
+from pyro._foundation.warnings import warn_once
 from pyro.infer.checks import refuse_outer_ties
 from pyro.infer.compile import CompiledFunction, Outcome
 from pyro.infer.elbo import ELBO, Program
@@ -103,9 +104,16 @@ class JitELBO(ELBO):
         generators = get_rng_state()
         try:
             with torch.no_grad():
-                self.loss(model, guide, *args, **kwargs)
+                loss = self.loss(model, guide, *args, **kwargs)
         finally:
             set_rng_state(generators)
+        if not math.isnan(loss):
+            warn_once(
+                "compiled nan loss",
+                "The loss is NaN; with the next draws it is not, so that no site can be named. Use "
+                "the objective without Jit to find the site.",
+                stacklevel=3,
+            )
 
 
 class _Estimate:

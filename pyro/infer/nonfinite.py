@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from pyro._foundation.warnings import warn_once
 from pyro.poutine.sites import site_is_param, site_is_sample
@@ -120,23 +121,36 @@ def warn_of_nan_loss(loss: float, traces: Iterable[Trace]) -> None:
     """
     if not math.isnan(loss):
         return
-    params: dict[str, None] = {}
-    sites: dict[str, None] = {}
-    for trace in traces:
-        for name, site in trace.nodes.items():
-            if site_is_param(site) and torch_isnan(site["value"].detach()):
-                params[name] = None
-            elif site_is_sample(site) and torch_isnan(site.get("log_prob", 0.0)):
-                sites[name] = None
-    where = "; ".join(
-        f"{kind} {', '.join(map(repr, names))}"
-        for kind, names in (("parameters that are NaN:", params), ("NaN log density at:", sites))
-        if names
-    )
+    records = list(traces)
+    where = _found(records, torch_isnan, "NaN")
+    if not where:
+        infinite = _found(records, torch_isinf, "infinite") or "of no known origin"
+        where = f"infinities of opposite sign cancelled, {infinite}"
     warn_once(
-        ("nan loss", *params, None, *sites),
-        f"The loss is NaN ({where or 'infinities of opposite sign cancelled'}). "
-        "Look for overflow, a log of zero or a scale that became zero there; "
-        "a smaller learning rate or pyro.optim.ClippedAdam often helps.",
+        ("nan loss", where),
+        f"The loss is NaN ({where}). Look for overflow, a log of zero or a scale that became zero "
+        "there; a smaller learning rate or pyro.optim.ClippedAdam often helps.",
         stacklevel=4,
     )
+
+
+def _found(traces: Iterable[Trace], is_bad: Callable[[Tensor], Any], what: str) -> str:
+    """List the parameters, values, densities and divergences that are bad."""
+    lists: dict[str, dict[str, None]] = {}
+    for trace in traces:
+        for name, site in trace.nodes.items():
+            for part, number in _numbers(site):
+                if isinstance(number, Tensor) and is_bad(number.detach()):
+                    lists.setdefault(part, {})[name] = None
+    return "; ".join(f"{what} {part}: {', '.join(map(repr, n))}" for part, n in lists.items())
+
+
+def _numbers(site: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The numbers of a site that a loss is made of, by what they are."""
+    if site_is_param(site):
+        yield "parameters", site["value"]
+    elif site_is_sample(site):
+        if not site["is_observed"]:  # data may hold NaN where they are masked
+            yield "values", site["value"]
+        yield "log density at", site.get("log_prob")
+        yield "divergence at", site.get("divergence")

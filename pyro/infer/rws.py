@@ -112,12 +112,12 @@ class ReweightedWakeSleep(JointELBO):
         log_weights = log_p - log_q.detach()
         wake_theta = math.log(self.num_particles) - log_weights.logsumexp(0)
         phi = -self.insomnia * (log_weights.detach().softmax(0) * log_q).sum()
+        for loss in (wake_theta, phi):
+            warn_of_nan_loss(torch_item(loss), [trace for run in runs for trace in reversed(run)])
         if self.insomnia < 1:
             dim = -int(self.max_plate_nesting) if self._batches_particles else None
             asleep = sleep_loss(model, guide, args, kwargs, self.num_sleep_particles, dim)
             phi = phi + (1 - self.insomnia) * asleep
-        for loss in (wake_theta, phi):
-            warn_of_nan_loss(torch_item(loss), [trace for run in runs for trace in reversed(run)])
         return _Losses(wake_theta, phi)
 
     def loss(  # type: ignore[override]

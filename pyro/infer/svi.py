@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from pyro._foundation.progress import progress
 from pyro._foundation.warnings import warn_once
 from pyro.infer.abstract_infer import TracePosterior
 from pyro.infer.checks import refuse_outer_ties
@@ -12,7 +13,7 @@ from pyro.infer.elbo import ELBO, Program
 from pyro.infer.leaves import LeavesRead
 from pyro.infer.numerics import torch_backward, torch_item, zero_grads
 from pyro.optim.optim import PyroOptim
-from pyro.poutine.handlers import replay, trace
+from pyro.poutine.handlers import block, replay, trace
 from pyro.poutine.trace_struct import Trace
 
 Loss = Callable[..., Any]
@@ -122,7 +123,8 @@ class SVI(TracePosterior):
     def run(self, *args: Any, **kwargs: Any) -> "SVI":
         """Take ``num_steps`` steps, then collect ``num_samples`` runs of the fitted posterior.
 
-        New code calls :meth:`step` in a loop and :class:`~pyro.infer.predictive.Predictive`.
+        What takes longer than a second shows a bar with the latest loss, on a terminal. New code
+        calls :meth:`step` in a loop and :class:`~pyro.infer.predictive.Predictive`.
 
         :param args: arguments of model and guide.
         :param kwargs: keyword arguments of model and guide.
@@ -133,12 +135,14 @@ class SVI(TracePosterior):
             "SVI.run() is deprecated: call SVI.step() in a loop, and Predictive for draws.",
             FutureWarning,
         )
+        with block():
+            losses = (self.step(*args, **kwargs) for _ in range(self.num_steps))
+            for _ in progress(losses, "SVI", self.num_steps, _loss_note):
+                pass
         super().run(*args, **kwargs)
         return self
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Trace, float]]:
-        for _ in range(self.num_steps):
-            self.step(*args, **kwargs)
         for _ in range(self.num_samples):
             with torch.no_grad():
                 drawn = trace(self.guide).get_trace(*args, **kwargs)
@@ -162,3 +166,9 @@ def _as_number(loss: Any) -> Any:
     if isinstance(loss, tuple):
         return tuple(map(torch_item, loss))
     return torch_item(loss)
+
+
+def _loss_note(loss: Any) -> str:
+    return "loss " + " ".join(
+        f"{each:.4g}" for each in (loss if isinstance(loss, tuple) else [loss])
+    )

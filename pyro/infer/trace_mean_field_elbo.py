@@ -56,6 +56,7 @@ class TraceMeanField_ELBO(Trace_ELBO):
             if model_site is not None and site_is_latent(model_site) and site_is_latent(guide_site):
                 divergence = _divergence(guide_site, model_site)
                 if divergence is not None:
+                    guide_site["divergence"] = divergence
                     divergences[name] = Term(guide_site, divergence, divergence.sum(), True)
         if not divergences:
             return gains, charges

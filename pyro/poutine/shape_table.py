@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
+from pyro._foundation.validation import is_validation_enabled
+
+TITLE = "Trace Shapes"
+
 Cells = tuple[str, list[str], list[str] | None]  # label, batch cells, event cells (None: no bar)
 
 
@@ -31,6 +35,25 @@ def format_shape_table(nodes: Mapping[str, Any], title: str, last_site: str | No
         *samples,
     ]
     return _align(rows)
+
+
+def append_shapes(error: Exception, traces: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add tables of shapes to the text of an error, under validation, unless it has some.
+
+    :param error: the error.
+    :param traces: the nodes of traces by the titles of their tables; those without sites are left
+        out.
+
+    >>> error = ValueError("Some shapes do not fit.")
+    >>> append_shapes(error, {"Trace Shapes:": {}})
+    >>> str(error)
+    'Some shapes do not fit.'
+    """
+    if not is_validation_enabled() or len(error.args) != 1 or TITLE in str(error):
+        return
+    for title, nodes in traces.items():
+        if any(site["type"] in ("sample", "param") for site in nodes.values()):
+            error.args = (f"{error}\n{format_shape_table(nodes, title, None)}",)
 
 
 def _sample_rows(name: str, site: Mapping[str, Any]) -> list[Cells]:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pyro._foundation.threads import PerThread
-from pyro._foundation.validation import is_validation_enabled
 from pyro.poutine.messenger import SUSPENDED, HandledCallable, Messenger, refuse_suspended
 from pyro.poutine.runtime import Message
+from pyro.poutine.shape_table import TITLE, append_shapes
 from pyro.poutine.sites import site_is_sample, site_is_subsample, site_is_untraced
 from pyro.poutine.trace_struct import Trace
 
@@ -99,8 +99,7 @@ class TraceHandler(HandledCallable):
             try:
                 result = self.fn(*args, **kwargs)
             except (ValueError, RuntimeError) as error:
-                if is_validation_enabled():
-                    _append_shapes(error, record.trace)
+                append_shapes(error, {f"{TITLE}:": record.trace.nodes})
                 raise
             record.trace.add_node("_RETURN", name="_RETURN", type="return", value=result)
         if type(result) in SUSPENDED:
@@ -148,9 +147,3 @@ def identify_dense_edges(trace: Trace) -> None:
         later = names[i:]
         apart = set().union(*(in_plate[at[0]] - in_iteration[at] for at in iteration))
         trace.add_edges(earlier, [n for n in later if n not in apart] if apart else later)
-
-
-def _append_shapes(error: Exception, trace: Trace) -> None:
-    recorded = any(site["type"] in ("sample", "param") for site in trace.nodes.values())
-    if recorded and len(error.args) == 1 and "Trace Shapes:" not in str(error):
-        error.args = (f"{error}\n{trace.format_shapes()}",)

@@ -8,7 +8,7 @@ import torch
 from pyro._foundation.errors import DuplicateSiteError, site_error
 from pyro.poutine.log_density import score_parts_of, score_site, score_total
 from pyro.poutine.runtime import Message
-from pyro.poutine.shape_table import format_shape_table
+from pyro.poutine.shape_table import TITLE, append_shapes, format_shape_table
 from pyro.poutine.sites import site_is_sample, site_is_subsample
 from pyro.poutine.trace_packing import is_packable, pack_site, symbolize_sites
 
@@ -188,9 +188,13 @@ class Trace:
         :param site_filter: called with a name and a site; sites that it turns down stay unscored.
         :raises ValueError: that names the site, where its law refuses its value.
         """
-        for name, site in self.nodes.items():
-            if site_is_sample(site) and site_filter(name, site):
-                score_site(site, self.nodes)
+        try:
+            for name, site in self.nodes.items():
+                if site_is_sample(site) and site_filter(name, site):
+                    score_site(site, self.nodes)
+        except (ValueError, RuntimeError) as error:
+            self._tell_shapes(error)
+            raise
 
     def log_prob_sum(self, site_filter: SiteFilter = allow_all_sites) -> torch.Tensor | float:
         """Return the log density of the run, ``sum_i s_i * m_i * log p_i(x_i)``.
@@ -200,16 +204,28 @@ class Trace:
         :raises ValueError: that names the site, where its law refuses its value.
         """
         total: torch.Tensor | float = 0.0
-        for site in self._sample_sites(site_filter):
-            term = score_total(site, self.nodes)
-            total = term if isinstance(total, float) else total + term
+        try:
+            for site in self._sample_sites(site_filter):
+                term = score_total(site, self.nodes)
+                total = term if isinstance(total, float) else total + term
+        except (ValueError, RuntimeError) as error:
+            self._tell_shapes(error)
+            raise
         return total
 
     def compute_score_parts(self) -> None:
         """Compute every sample site's parts of a score-function gradient estimate."""
-        for site in self.nodes.values():
-            if site_is_sample(site):
-                score_parts_of(site, self.nodes)
+        try:
+            for site in self.nodes.values():
+                if site_is_sample(site):
+                    score_parts_of(site, self.nodes)
+        except (ValueError, RuntimeError) as error:
+            self._tell_shapes(error)
+            raise
+
+    def _tell_shapes(self, error: Exception) -> None:
+        """Let an error show the shapes of this run, under validation."""
+        append_shapes(error, {f"{TITLE}:": self.nodes})
 
     def symbolize_dims(self, plate_to_symbol: dict[str, str] | None = None) -> None:
         """Give each plate and each enumerated site a letter, in ``infer["_dim_to_symbol"]``.

@@ -64,7 +64,7 @@ def test_a_guide_site_that_the_model_lacks_is_refused() -> None:
     )
     with pytest.raises(ValueError) as error:
         match(one_latent, guide)
-    assert str(error.value) == text
+    assert str(error.value).splitlines()[0] == text
 
 
 def test_a_guide_site_that_the_model_observes_is_refused() -> None:

@@ -104,7 +104,11 @@ def test_a_nan_loss_names_the_parameters_and_the_sites() -> None:
     with pytest.warns(UserWarning) as caught:
         warn_of_nan_loss(NAN, [trace])
     text = str(caught[0].message)
-    assert "NaN: 'scale'" in text and "density at: 'broken'" in text and "'fine'" not in text
+    assert (
+        "NaN parameters: 'scale'" in text
+        and "density at: 'broken'" in text
+        and "'fine'" not in text
+    )
 
 
 def test_a_nan_loss_without_a_culprit_is_called_cancellation() -> None:

@@ -1,3 +1,5 @@
+import io
+import itertools
 import math
 from typing import Any
 
@@ -234,3 +236,33 @@ def test_run_takes_steps_and_collects_runs() -> None:
     assert len(svi.exec_traces) == 4
     assert {"z", "x"} <= set(svi().nodes)
     assert pyro.param("loc").item() != 0.0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("num_samples", [0, 3])
+def test_run_shows_the_loss_to_whoever_waits(
+    num_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyro._foundation.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("tqdm.std.time", itertools.count().__next__)  # each look a second later
+    monkeypatch.setenv("TQDM_DISABLE", "0")
+    losses = iter([12345.678, (0.5, 2.0), 7.0, 8.0])
+
+    def loss(model: Any, guide: Any) -> Any:
+        return next(losses)
+
+    svi = SVI(model, guide, Adam({}), loss, loss, num_samples=num_samples, num_steps=4)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with pytest.warns(FutureWarning):
+        svi.run()
+    drawn = terminal.getvalue()
+    assert "SVI:" in drawn and "/4" in drawn
+    assert all(text in drawn for text in ("loss 1.235e+04", "loss 0.5 2", "loss 7"))
+    assert len(svi.exec_traces) == num_samples
+    monkeypatch.setattr("sys.stderr", pipe := io.StringIO())
+    SVI(model, guide, Adam({}), Trace_ELBO(), num_steps=2).run()
+    assert pipe.getvalue() == ""
