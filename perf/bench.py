@@ -23,23 +23,9 @@ import torch
 
 import pyro
 import pyro.distributions as dist
+from perf.inference import INFERENCE
 from pyro import poutine
-from pyro.infer import (
-    SVI,
-    JitTrace_ELBO,
-    Predictive,
-    Trace_ELBO,
-    TraceEnum_ELBO,
-    TraceMeanField_ELBO,
-)
-from pyro.infer.autoguide import (
-    AutoDelta,
-    AutoDiagonalNormal,
-    AutoMultivariateNormal,
-    AutoNormal,
-)
 from pyro.nn import PyroModule, PyroSample
-from pyro.optim import Adam
 
 # The most used laws, each with the parameters that it gets: lists become tensors.
 LAWS: dict[str, tuple[str, dict[str, Any]]] = json.loads(
@@ -50,7 +36,6 @@ LAW_REPEATS = 20
 SITES = 100
 MANY = 10_000
 MODULE_SAMPLES = 20
-DRAWS = 200
 NAMES = [f"x{i}" for i in range(SITES)]
 MANY_NAMES = [f"x{i}" for i in range(MANY)]
 NORMAL = dist.Normal(torch.tensor(0.0), torch.tensor(1.0))
@@ -181,73 +166,6 @@ def modules_of_many_samples() -> Run:
     return run
 
 
-def regression_data() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(200, 5, generator=generator)
-    noise = torch.randn(200, generator=generator)
-    return x, x @ torch.arange(5.0) + 0.5 * noise
-
-
-def regression(x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
-    weight = pyro.sample("weight", dist.Normal(torch.zeros(5), 1.0).to_event(1))
-    bias = pyro.sample("bias", dist.Normal(0.0, 10.0))
-    noise = pyro.sample("noise", dist.LogNormal(0.0, 1.0))
-    mean = (weight * x).sum(-1) + bias
-    with pyro.plate("data", x.shape[0]):
-        return pyro.sample("y", dist.Normal(mean, noise), obs=y)
-
-
-def svi_step(objective: Any = Trace_ELBO, auto: Any = AutoNormal) -> Run:
-    pyro.clear_param_store()
-    x, y = regression_data()
-    svi = SVI(regression, auto(regression), Adam({"lr": 0.01}), objective())
-    for _ in range(5):  # a compiled objective needs some to compile
-        svi.step(x, y)
-    return lambda: svi.step(x, y)
-
-
-def hmm(data: torch.Tensor, size: int = 8) -> None:
-    """A chain of hidden states that are summed out."""
-    rows = 0.1 + 0.9 * torch.eye(size)
-    transitions = pyro.sample("transitions", dist.Dirichlet(rows).to_event(1))
-    locs = pyro.sample("locs", dist.Normal(torch.zeros(size), 1.0).to_event(1))
-    state: Any = 0
-    for t in pyro.markov(range(len(data))):
-        law = dist.Categorical(transitions[state])
-        state = pyro.sample(f"x_{t}", law, infer={"enumerate": "parallel"})
-        pyro.sample(f"y_{t}", dist.Normal(locs[state], 1.0), obs=data[t])
-
-
-def mixture(data: torch.Tensor, size: int = 3) -> None:
-    """A Gaussian mixture whose assignments are summed out."""
-    weights = pyro.sample("weights", dist.Dirichlet(torch.ones(size)))
-    scale = pyro.sample("scale", dist.LogNormal(0.0, 2.0))
-    with pyro.plate("components", size):
-        locs = pyro.sample("locs", dist.Normal(0.0, 10.0))
-    with pyro.plate("data", len(data)):
-        law = dist.Categorical(weights)
-        assignment = pyro.sample("assignment", law, infer={"enumerate": "parallel"})
-        pyro.sample("x", dist.Normal(locs[assignment], scale), obs=data)
-
-
-def enumerated_svi_step(model: Callable[..., Any], latents: list[str], size: int) -> Run:
-    pyro.clear_param_store()
-    data = torch.randn(size, generator=torch.Generator().manual_seed(0))
-    guide = AutoDelta(poutine.block(model, expose=latents))
-    svi = SVI(model, guide, Adam({"lr": 0.01}), TraceEnum_ELBO(max_plate_nesting=1))
-    svi.step(data)
-    return lambda: svi.step(data)
-
-
-def predictive(parallel: bool) -> Run:
-    pyro.clear_param_store()
-    x, y = regression_data()
-    guide = AutoNormal(regression)
-    guide(x, y)
-    predict = Predictive(regression, guide=guide, num_samples=DRAWS, parallel=parallel)
-    return lambda: predict(x)
-
-
 def of_a_law(shown: str, task: str) -> Run:
     """Do one thing to a law, some times over."""
     name, given = LAWS[shown]
@@ -298,19 +216,7 @@ BENCHES: dict[str, tuple[Callable[[], Run], int]] = {
     "trace, 3 plates": (lambda: traced(lambda: nested_plates(NAMES)), SITES),
     "trace, 3 plates of one site": (lambda: traced(nests_of_one_site), SITES),
     "PyroModule": (modules_of_many_samples, SITES),
-    "svi step, diagonal normal": (lambda: svi_step(auto=AutoDiagonalNormal), 1),
-    "svi step, multivariate normal": (lambda: svi_step(auto=AutoMultivariateNormal), 1),
-    "svi step": (svi_step, 1),
-    "svi step, mean field": (lambda: svi_step(TraceMeanField_ELBO), 1),
-    "svi step, AutoDelta": (lambda: svi_step(auto=AutoDelta), 1),
-    "svi step, compiled": (lambda: svi_step(JitTrace_ELBO), 1),
-    "svi step, hmm": (lambda: enumerated_svi_step(hmm, ["transitions", "locs"], 40), 1),
-    "svi step, mixture": (
-        lambda: enumerated_svi_step(mixture, ["weights", "scale", "locs"], 500),
-        1,
-    ),
-    "predictive, sequential": (lambda: predictive(False), DRAWS),
-    "predictive, parallel": (lambda: predictive(True), DRAWS),
+    **INFERENCE,
     **{
         f"law {law}: {task}": (functools.partial(of_a_law, law, task), LAW_REPEATS)
         for law in LAWS
@@ -378,7 +284,3 @@ def serve() -> None:
             pyro.set_rng_seed(0)
             answer = measure(name, minus, per)
         print(answer, flush=True)
-
-
-if __name__ == "__main__":
-    serve()

@@ -26,6 +26,8 @@ IMPORT = (
     "import time; {}; start = time.process_time(); import pyro; print(time.process_time() - start)"
 )
 
+SERVE = f"import sys; sys.path.append({str(ROOT)!r}); from perf.bench import serve; serve()"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,8 +102,29 @@ ROWS = [
     Row("SVI step, compiled / theirs, compiled", "svi step, compiled", target=1.0),
     Row("SVI step, HMM of 40 steps and 8 states", "svi step, hmm", target=0.4),
     Row("SVI step, mixture of 500 points", "svi step, mixture", target=0.5),
+    Row(
+        "SVI step, HMM, compiled / theirs, eager",
+        "svi step, compiled hmm",
+        theirs="svi step, hmm",
+        target=0.15,
+    ),
+    Row("SVI step, TraceTMC_ELBO", "svi step, tmc", target=1.0),
+    Row("SVI step, score functions of 10 coins", "svi step, score function", target=1.0),
+    Row("SVI step, TraceGraph_ELBO of 10 coins", "svi step, graph", target=1.0),
+    Row("SVI step, RenyiELBO", "svi step, renyi", target=1.0),
+    Row("SVI step, TraceTailAdaptive_ELBO", "svi step, tail-adaptive", target=1.0),
+    Row("SVI step, Trace_MMD", "svi step, mmd", target=1.0),
+    Row("SVI step, EnergyDistance", "svi step, energy", target=1.0),
+    Row("SVI step, ReweightedWakeSleep", "svi step, wake-sleep", target=1.0),
+    Row("CSIS step", "csis step", target=1.0),
+    Row("SVGD step", "svgd step", target=1.0),
+    Row("infer_discrete, HMM of 40 steps and 8 states", "decoding", target=1.0),
+    Row("Importance, a run", "importance", target=1.0),
+    Row("SMCFilter, a step of 100 particles", "smc filter", target=1.0),
+    Row("WeighedPredictive, sequential, a draw", "weighed predictive", target=1.0),
+    Row("MHResampler, a draw", "mh resampler", target=1.0),
     Row("Predictive, sequential, a draw", "predictive, sequential", target=0.4),
-    Row("Predictive, parallel, a draw", "predictive, parallel"),
+    Row("Predictive, parallel, a draw", "predictive, parallel", target=1.0),
     *(
         Row(f"law {law}: {task}", f"law {law}: {task}", target=1.0)
         for law in json.loads((ROOT / "perf" / "laws.json").read_text())
@@ -123,7 +146,8 @@ class Worker:
         # Both run from bytecode, as a user's second import does.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "perf" / "bench.py")],
+            [sys.executable, "-c", SERVE],
+            cwd=path,  # `python -c` looks there first
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -238,7 +262,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="measure only what has this in its name")
     arguments = parser.parse_args()
     rows = [row for row in ROWS if arguments.only in row.bench]
-    workers = [Worker("ours", arguments.ours), Worker("theirs", arguments.peer)]
+    workers = [Worker("ours", arguments.ours.resolve()), Worker("theirs", arguments.peer.resolve())]
     for validation in (True, False):
         if not validation:  # an import knows nothing of it
             rows = [row for row in rows if row.bench not in IMPORTS]

@@ -6,8 +6,13 @@ import pyro
 from perf.bench import BENCHES, median_seconds, ratio
 from perf.compare import IMPORTS, ROWS, Row, median_pair, print_table, verdict
 
+SLOW = {"svi step, compiled hmm"}  # to compile takes long
 
-@pytest.mark.parametrize("name", BENCHES)
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BENCHES],
+)
 def test_each_benchmark_runs(name: str) -> None:
     setup, units = BENCHES[name]
     with pyro.validation_enabled(False):  # where a pattern that matches nothing draws no warning
