@@ -26,32 +26,32 @@ from pyro.distributions.conditional import (
 )
 from pyro.distributions.conjugate import BetaBinomial, DirichletMultinomial, GammaPoisson
 from pyro.distributions.delta import Delta
+from pyro.distributions.diag_normal_mixture import MixtureOfDiagNormals
+from pyro.distributions.diag_normal_mixture_shared_cov import MixtureOfDiagNormalsSharedCovariance
 from pyro.distributions.discrete_hmm import DiscreteHMM
 from pyro.distributions.distribution import Distribution
 from pyro.distributions.empirical import Empirical
 from pyro.distributions.extended import ExtendedBetaBinomial, ExtendedBinomial
 from pyro.distributions.folded import FoldedDistribution
-from pyro.distributions.log_normal_negative_binomial import LogNormalNegativeBinomial
-from pyro.distributions.logistic import Logistic, SkewLogistic
 from pyro.distributions.gamma_gaussian_hmm import GammaGaussianHMM
 from pyro.distributions.gaussian_hmm import GaussianHMM
 from pyro.distributions.gaussian_mrf import GaussianMRF
-from pyro.distributions.independent_hmm import IndependentHMM
-from pyro.distributions.linear_hmm import LinearHMM
-from pyro.distributions.diag_normal_mixture import MixtureOfDiagNormals
-from pyro.distributions.diag_normal_mixture_shared_cov import MixtureOfDiagNormalsSharedCovariance
 from pyro.distributions.gaussian_scale_mixture import GaussianScaleMixture
 from pyro.distributions.grouped_normal_normal import GroupedNormalNormal
-from pyro.distributions.multivariate_studentt import MultivariateStudentT
-from pyro.distributions.ordered_logistic import OrderedLogistic
-from pyro.distributions.polya_gamma import TruncatedPolyaGamma
 from pyro.distributions.improper_uniform import ImproperUniform
+from pyro.distributions.independent_hmm import IndependentHMM
+from pyro.distributions.linear_hmm import LinearHMM
 from pyro.distributions.lkj import LKJ, LKJCorrCholesky
+from pyro.distributions.log_normal_negative_binomial import LogNormalNegativeBinomial
+from pyro.distributions.logistic import Logistic, SkewLogistic
 from pyro.distributions.mixture import MaskedMixture
+from pyro.distributions.multivariate_studentt import MultivariateStudentT
 from pyro.distributions.nanmasked import NanMaskedMultivariateNormal, NanMaskedNormal
 from pyro.distributions.omt_mvn import OMTMultivariateNormal
 from pyro.distributions.one_one_matching import OneOneMatching
 from pyro.distributions.one_two_matching import OneTwoMatching
+from pyro.distributions.ordered_logistic import OrderedLogistic
+from pyro.distributions.polya_gamma import TruncatedPolyaGamma
 from pyro.distributions.projected_normal import ProjectedNormal
 from pyro.distributions.rejector import Rejector
 from pyro.distributions.relaxed_straight_through import (
@@ -59,9 +59,9 @@ from pyro.distributions.relaxed_straight_through import (
     RelaxedOneHotCategoricalStraightThrough,
 )
 from pyro.distributions.score_parts import ScoreParts
-from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.sine_bivariate_von_mises import SineBivariateVonMises
 from pyro.distributions.sine_skewed import SineSkewed
+from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.spanning_tree import SpanningTree
 from pyro.distributions.stable import Stable
 from pyro.distributions.torch import *  # noqa: F403
@@ -74,12 +74,12 @@ from pyro.distributions.torch_distribution import (
 from pyro.distributions.torch_mixin import TorchDistributionMixin
 from pyro.distributions.torch_transform import ComposeTransformModule, TransformModule
 from pyro.distributions.unit import Unit
+from pyro.distributions.von_mises_3d import VonMises3D
 from pyro.distributions.zero_inflated import (
     ZeroInflatedDistribution,
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
-from pyro.distributions.von_mises_3d import VonMises3D
 
 __all__ = [
     *_torch_names,
