@@ -1,16 +1,20 @@
 """The exponential of a matrix, applied to a vector."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+# The norm up to which a power series is summed, with little cancellation.
+_LONGEST_STEP = 2.0
 
 
 def expm_action(matrix: Tensor, vector: Tensor, terms: int = 1) -> Tensor:
     r"""Return :math:`e^M v` to rounding, without the matrix :math:`e^M`.
 
     As :math:`e^M = (e^{M/s})^s`, a vector is multiplied :math:`s` times by the power series of
-    :math:`M/s`, whose norm is at most 1.
+    :math:`M/s`, whose norm is at most 2, by Horner's rule.
 
     :param matrix: :math:`M`, shape ``(…, D, D)``.
     :param vector: :math:`v`, shape ``(…, D)``.
@@ -25,19 +29,32 @@ def expm_action(matrix: Tensor, vector: Tensor, terms: int = 1) -> Tensor:
     Source: Al-Mohy and Higham 2011, *Computing the Action of the Matrix Exponential*, SIAM Journal
     on Scientific Computing 33, doi:10.1137/100788860.
     """
-    norm = float(matrix.detach().abs().sum(-1).amax())
+    norm = _norm(matrix.detach())
     if not math.isfinite(norm):
         raise ValueError("The exponential of a matrix that is not finite is not defined.")
-    steps = max(1, math.ceil(norm))
+    steps = max(1, math.ceil(norm / _LONGEST_STEP))
+    count = max(terms, _terms_needed(norm / steps, vector.dtype))
     small = matrix.mT / steps if steps > 1 else matrix.mT
-    is_batched = matrix.dim() > 2
-    result = vector.unsqueeze(-2) if is_batched else vector
+    batch: tuple[int, ...] = vector.shape[:-1]
+    multiply_add: Callable[..., Tensor]
+    if matrix.dim() == 2:
+        multiply_add, result = torch.addmm, vector.reshape(-1, vector.size(-1))
+    else:
+        batch = torch.broadcast_shapes(batch, matrix.shape[:-2])
+        small = small.expand(*batch, -1, -1).reshape(-1, *small.shape[-2:])
+        multiply_add = torch.baddbmm
+        result = vector.expand(*batch, -1).reshape(-1, 1, vector.size(-1))
     for _ in range(steps):
-        term = result
-        for power in range(1, 1 + max(terms, _terms_needed(norm / steps, vector.dtype))):
-            term = term @ small / power
-            result = result + term
-    return result.squeeze(-2) if is_batched else result
+        start = result
+        for power in range(count, 0, -1):
+            result = multiply_add(start, result, small, alpha=1 / power)
+    return result.reshape(*batch, -1)
+
+
+def _norm(matrix: Tensor) -> float:
+    """Return a number that no matrix of a batch exceeds in one of two operator norms."""
+    sizes = matrix.abs()
+    return float(torch.minimum(sizes.sum(-1).amax(-1), sizes.sum(-2).amax(-1)).amax())
 
 
 def _terms_needed(norm: float, dtype: torch.dtype) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-# How far from its start a search looks, in powers of two.
+# How far from its start a search looks, in powers of two; and how much farther each time, so that
+# functions that overflow are bounded first.
 _REACH = 64
+_GROWTH = 16.0
 
 
 def solve_increasing(
@@ -17,8 +19,8 @@ def solve_increasing(
 
     Newton's method, kept between bounds: a step that leaves the bounds found so far, or follows one
     that did not halve the error, is replaced by bisection, or where there is no bound yet, by a
-    step of twice the length. One more Newton step carries the gradients, which are those of the
-    implicit function.
+    step of limited length, longer each time. One more Newton step carries the gradients, which are
+    those of the implicit function.
 
     :param function: gives :math:`f(x)` and the slope :math:`f'(x) > 0`, both of the shape of
         ``target``.
@@ -41,29 +43,31 @@ def solve_increasing(
 def _search(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, x: Tensor
 ) -> Tensor:
-    info = torch.finfo(x.dtype)
+    eps = torch.finfo(x.dtype).eps
     low, high = torch.full_like(x, -math.inf), torch.full_like(x, math.inf)
-    worst, reach = torch.full_like(x, math.inf), torch.ones_like(x)
+    worst, reach = torch.full_like(x, math.inf), torch.full_like(x, _GROWTH)
+    is_done = target.isnan()
     # Bisection alone ends after as many steps as a number has digits and the search had doublings.
-    for _ in range(3 * _REACH - 2 * math.frexp(info.eps)[1]):
+    for _ in range(3 * _REACH - 2 * math.frexp(eps)[1]):
         value, slope = function(x)
         error = value - target
         low, high = torch.where(error < 0, x, low), torch.where(error > 0, x, high)
+        is_open = low.isinf() | high.isinf()
+        outwards = torch.where(high.isinf(), low + reach, high - reach)
         newton = x - error / slope
-        middle = torch.where(
-            low.isinf(), high - reach, torch.where(high.isinf(), low + reach, (low + high) / 2)
-        )
         is_good = (newton > low) & (newton < high) & (error.abs() <= worst / 2)
-        beyond = torch.where(is_good, newton, middle)
-        is_done = (error == 0) | ((beyond - x).abs() <= info.eps * x.abs()) | target.isnan()
+        is_good = is_good & ~(is_open & ((newton - x).abs() > reach))
+        beyond = torch.where(is_good, newton, torch.where(is_open, outwards, (low + high) / 2))
+        beyond = torch.where(is_done | (error == 0), x, beyond)
+        is_done = is_done | ((beyond - x).abs() <= eps * x.abs())
+        x = beyond
         if is_done.all():
-            return torch.where(error == 0, x, beyond)
+            break
         worst = torch.where(is_good, error.abs(), math.inf)
-        reach = torch.where(low.isinf() | high.isinf(), 2 * reach, reach)
+        reach = torch.where(is_open & ~is_good & ~is_done, _GROWTH * reach, reach)
         if bool((reach > 2.0**_REACH).any()):
             missed = target[reach > 2.0**_REACH][0].item()
             raise ValueError(f"The map does not reach {missed:.4g}; it has no inverse there.")
-        x = torch.where(error == 0, x, beyond)
     return x
 
 

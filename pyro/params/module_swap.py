@@ -86,9 +86,16 @@ def tensors_in_use(module: nn.Module) -> list[Tensor]:
     True
     >>> restore_parameters(net)
     """
-    lent = [
-        getattr(holder, name)
-        for holder in (module.modules() if _own else ())
-        for name in _own.get(holder, ())
-    ]
-    return [*module.parameters(), *lent]
+    # Flows ask this at each call; torch's iterators, which also make up names, take far longer.
+    tensors: list[Tensor] = []
+    waiting, seen = [module], {module}
+    while waiting:
+        holder = waiting.pop()
+        tensors.extend(own for own in holder._parameters.values() if own is not None)
+        if _own and holder in _own:
+            tensors.extend(getattr(holder, name) for name in _own[holder])
+        for part in holder._modules.values():
+            if part is not None and part not in seen:
+                seen.add(part)
+                waiting.append(part)
+    return tensors

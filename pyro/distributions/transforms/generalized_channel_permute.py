@@ -76,11 +76,11 @@ class ConditionedGeneralizedChannelPermute(ConditionedTransform):
     def _call(self, x: Tensor) -> Tensor:
         LU = self._parameters_now()
         self._keep(x, LU)
-        weights = _unit_lower(LU) @ LU.triu()
+        upper = LU.triu()
+        weights = upper + LU.tril(-1) @ upper
         if self.permutation is not None:
             weights = self.permutation.to(weights) @ weights
-        y: Tensor = (weights @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
-        return y
+        return torch.einsum("...ij,...jhw->...ihw", weights, x)
 
     def _inverse(self, y: Tensor) -> Tensor:
         LU, pixels = self._parameters_now(), y.flatten(-2)

@@ -40,13 +40,16 @@ def reflect(vectors: Tensor, x: Tensor, *, is_backward: bool = False) -> Tensor:
     Source: Puglisi 1992, *Modification of the Householder Method Based on the Compact WY
     Representation*, SIAM Journal on Scientific and Statistical Computing 13.
     """
+    if vectors.dim() > 2:
+        # One at a time: small systems of equations cost more than they save.
+        for u in vectors.unbind(-2)[:: -1 if is_backward else 1]:
+            x = x - 2 * (u * x).sum(-1, keepdim=True) * u
+        return x
     products = vectors @ vectors.mT
     half = torch.eye(products.size(-1), dtype=x.dtype, device=x.device) / 2
     between = products.triu(1) if is_backward else products.tril(-1)
     weights: Tensor = torch.linalg.solve_triangular(half + between, vectors, upper=is_backward)
-    if vectors.dim() == 2:
-        return x - (x @ weights.mT) @ vectors
-    return x - (x.unsqueeze(-2) @ weights.mT @ vectors).squeeze(-2)
+    return x - (x @ weights.mT) @ vectors
 
 
 class ConditionedHouseholder(ConditionedTransform):
@@ -89,7 +92,7 @@ class ConditionedHouseholder(ConditionedTransform):
         :param x: a vector.
         :param y: its image.
         """
-        return x.new_zeros(x.shape[:-1])
+        return y.new_zeros(y.shape[:-1])
 
 
 class Householder(ConditionedHouseholder, TransformModule):

@@ -53,10 +53,12 @@ def _through_leaky_relu(
     at: Tensor, log_weights: Tensor, log_scales: Tensor
 ) -> tuple[Tensor, Tensor]:
     mean = (log_weights.exp() * leaky_relu(at, _LEAK)).sum(-2)
-    log_leak = math.log(_LEAK)
-    slopes = torch.where(at < 0, log_leak, torch.zeros_like(at))
-    log_slope = (log_weights + log_scales + slopes).logsumexp(-2)
-    return leaky_relu(mean, 1 / _LEAK), log_slope - torch.where(mean < 0, log_leak, 0.0)
+    log_slope = (log_weights + log_scales + _log_leak(at)).logsumexp(-2)
+    return leaky_relu(mean, 1 / _LEAK), log_slope - _log_leak(mean)
+
+
+def _log_leak(at: Tensor) -> Tensor:
+    return torch.where(at < 0, math.log(_LEAK), torch.zeros_like(at))
 
 
 _ACTIVATIONS = {

@@ -54,7 +54,8 @@ class Polynomial(TransformModule):
         self.count_degree = count_degree
         self.count_sum = count_sum
         self.c = nn.Parameter(torch.empty(input_dim))
-        # Constants, but part of the state in files of these flows.
+        # Constants, but part of the state in files of these flows; the last, whose numbers are
+        # rounded to the dtype in which they were made, is for these alone.
         powers = torch.arange(1.0, count_degree + 2)
         self.register_buffer("powers", powers)
         self.register_buffer("power_mask", powers + powers.unsqueeze(-1) - 1)
@@ -76,7 +77,7 @@ class Polynomial(TransformModule):
         """Return the integral, and its slope."""
         monomials = x.unsqueeze(-2) ** (self.powers - 1).unsqueeze(-1)
         terms = coefficients * monomials.unsqueeze(-3)
-        integral: Tensor = x * (terms * (self.mask @ terms)).sum((-3, -2))
+        integral: Tensor = x * (terms * (self.power_mask.reciprocal() @ terms)).sum((-3, -2))
         return integral, terms.sum(-2).square().sum(-2)
 
     def _call(self, x: Tensor) -> Tensor:

@@ -62,10 +62,10 @@ class PositivePowerTransform(Transform):
         return PositivePowerTransform(self.exponent, cache_size=cache_size, validate_args=False)
 
     def _call(self, x: Tensor) -> Tensor:
-        return x.abs().pow(self.exponent) * x.sign()
+        return x.abs().pow(self.exponent.to(x.dtype)) * x.sign()
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return y.abs().pow(self.exponent.reciprocal()) * y.sign()
+        return y.abs().pow(self.exponent.to(y.dtype).reciprocal()) * y.sign()
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         r"""Return :math:`\log p + (p - 1) \log |x|`.
@@ -73,7 +73,8 @@ class PositivePowerTransform(Transform):
         :param x: a number.
         :param y: its image.
         """
-        return self.exponent.log() + torch.xlogy(self.exponent - 1, x.abs())
+        exponent = self.exponent.to(x.dtype)
+        return exponent.log() + torch.xlogy(exponent - 1, x.abs())
 
     def forward_shape(self, shape: Any) -> torch.Size:
         """Return the shape of the image, that of the value broadcast with the exponent.

@@ -57,8 +57,9 @@ class ConditionedRadial(ConditionedTransform):
     def _call(self, x: Tensor) -> Tensor:
         centre, alpha, sigma = self._positive()
         radius = torch.linalg.vector_norm(x - centre, dim=-1, keepdim=True)
-        self._keep(x, (radius, alpha, sigma))
-        y: Tensor = centre + (x - centre) * ((radius + sigma) / (radius + alpha))
+        across = (radius + sigma) / (radius + alpha)
+        self._keep(x, (radius, alpha, sigma, across))
+        y: Tensor = centre + (x - centre) * across
         return y
 
     def _inverse(self, y: Tensor) -> Tensor:
@@ -68,8 +69,9 @@ class ConditionedRadial(ConditionedTransform):
         half = (image - sigma) / 2
         root = (half.square() + alpha * image).sqrt() + half.abs()
         radius = torch.where(half > 0, root, alpha * image / root)
-        x = centre + (y - centre) * ((radius + alpha) / (radius + sigma))
-        self._keep(x, (radius, alpha, sigma))
+        across = (radius + sigma) / (radius + alpha)
+        x = centre + (y - centre) / across
+        self._keep(x, (radius, alpha, sigma, across))
         return x
 
     def _positive(self) -> Parameters:
@@ -88,12 +90,11 @@ class ConditionedRadial(ConditionedTransform):
         terms = self._kept_at(x)
         if terms is None:
             centre, alpha, sigma = self._positive()
-            terms = torch.linalg.vector_norm(x - centre, dim=-1, keepdim=True), alpha, sigma
-        radius, alpha, sigma = terms
-        across = (radius + sigma).log()
-        along = (radius * (radius + 2 * alpha) + alpha * sigma).log()
-        size = x.size(-1)
-        log_det: Tensor = (size - 1) * across + along - (size + 1) * (radius + alpha).log()
+            radius = torch.linalg.vector_norm(x - centre, dim=-1, keepdim=True)
+            terms = radius, alpha, sigma, (radius + sigma) / (radius + alpha)
+        radius, alpha, sigma, across = terms
+        along = (radius * (radius + 2 * alpha) + alpha * sigma) / (radius + alpha).square()
+        log_det: Tensor = (x.size(-1) - 1) * across.log() + along.log()
         return log_det.squeeze(-1)
 
 

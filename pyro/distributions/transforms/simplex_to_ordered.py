@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions.transforms import Transform
-from torch.nn.functional import pad
+from torch.nn.functional import logsigmoid, pad
 
 import pyro.distributions.constraints as constraints
 from pyro.distributions.torch_transform import without_memory
@@ -53,12 +53,12 @@ class SimplexToOrderedTransform(Transform):
         if cache_size == self._cache_size:
             return self
         twin = SimplexToOrderedTransform(self.anchor_point)
-        twin._cache_size = cache_size
+        Transform.__init__(twin, cache_size=cache_size)
         return twin
 
     def _call(self, x: Tensor) -> Tensor:
-        log_below, log_above = _log_probabilities_around(x)
-        return log_below - log_above + self.anchor_point.unsqueeze(-1)
+        below, above = x[..., :-1].cumsum(-1), x[..., 1:].flip(-1).cumsum(-1).flip(-1)
+        return (below / above).log() + self.anchor_point.unsqueeze(-1)
 
     def _inverse(self, y: Tensor) -> Tensor:
         cuts = y - self.anchor_point.unsqueeze(-1)
@@ -72,8 +72,8 @@ class SimplexToOrderedTransform(Transform):
         :param x: probabilities.
         :param y: cut points.
         """
-        log_below, log_above = _log_probabilities_around(x)
-        return -(log_below + log_above).sum(-1)
+        logits = y - self.anchor_point.unsqueeze(-1)
+        return (logits - 2 * logsigmoid(logits)).sum(-1)
 
     def forward_shape(self, shape: Any) -> torch.Size:
         """Return the shape of the cut points, one fewer than there are categories.
@@ -92,9 +92,3 @@ class SimplexToOrderedTransform(Transform):
     def _batched(self, shape: Any, change: int) -> torch.Size:
         batch = torch.broadcast_shapes(shape[:-1], self.anchor_point.shape)
         return torch.Size([*batch, shape[-1] + change])
-
-
-def _log_probabilities_around(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logarithms of the probabilities up to each cut point and beyond it."""
-    below, above = x[..., :-1].cumsum(-1), x[..., 1:].flip(-1).cumsum(-1).flip(-1)
-    return below.log(), above.log()
