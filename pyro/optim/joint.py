@@ -11,6 +11,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from pyro.optim.adagrad_rmsprop import AdagradRMSProp
 from pyro.optim.clipped_adam import ClippedAdam
 from pyro.optim.dct_adam import DCTAdam
+from pyro.optim.joint_adam import adam_step, has_plain_step
 
 # Optimisers whose step of a parameter depends on nothing but that parameter, its state and its
 # group's hyperparameters, and keeps the state in place: these may be joined with their like.
@@ -103,6 +104,10 @@ def _step_cohort(members: list[Optimizer]) -> None:
     params = [p for group in groups for p in group["params"]]
     joint_group = {"params": params, **hyperparameters}
     if type(members[0]) in _AT_ONCE and _may_go_at_once(joint_group):
+        states = [member.state[p] for member in members for p in member.param_groups[0]["params"]]
+        if type(members[0]) is torch.optim.Adam and has_plain_step(params, states, joint_group):
+            adam_step(params, states, joint_group)
+            return
         joint_group["foreach"] = True
     joint = object.__new__(type(members[0]))
     joint.__dict__.update(members[0].__dict__)
