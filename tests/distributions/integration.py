@@ -23,10 +23,13 @@ from pyro.distributions import constraints, transforms
 from tests.distributions.examples.example import Example
 from tests.helpers import MAX_Z
 
-PANELS = 64
+PANELS = 76
 SIDE = 161  # of a grid in two coordinates
 DRAWS = 50_000
-ROUNDING = 1e-11
+FINE = 1e-11  # what panels are halved down to
+# Between the last number and the end of an interval lies half of the digits of a probability, where
+# a density grows like one over a square root.
+ROUNDING = 4 * torch.finfo(torch.float64).eps ** 0.5
 
 # Kronrod (1965): nodes and weights of 15 points, of which every second is one of Gauss's 7.
 _KRONROD = (
@@ -76,10 +79,9 @@ class Nodes:
         """Return each node's part of the integral of the density."""
         with dist.validation_enabled(False):  # rounding may take a value out of the support
             mass: Tensor = (law.log_prob(self.values) + self.log_weights).exp()
-        mass = torch.where(mass == math.inf, 0.0, mass)
+        mass = torch.where((mass == math.inf) | (self.log_weights == -math.inf), 0.0, mass)
         if mass.isnan().any():
-            size = self.values.abs().reshape(*mass.shape, -1).amax(-1)
-            mass = torch.where(law.support.check(self.values) & (size < 1e100), mass, 0.0)
+            mass = torch.where(law.support.check(self.values), mass, 0.0)
         return mass
 
     def integral(self, terms: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,8 +146,12 @@ def listed(law: Any, support: Any) -> Nodes:
             values, torch.zeros(values.shape[: values.dim() - law.event_dim]), ones(values)
         )
     if isinstance(support, constraints.multinomial):
-        count = int(torch.as_tensor(support.upper_bound).max())
-        return products(law, count + 1, lambda rows: rows.sum(-1) == count)
+        count = torch.as_tensor(support.upper_bound)
+        most = int(count.max())
+        nodes = products(law, most + 1, lambda rows: rows.sum(-1) <= most)
+        return Nodes(nodes.values, (nodes.values.sum(-1) == count).double().log(), nodes.share)
+    if support is constraints.boolean:
+        return products(law, 2)
     if isinstance(support, constraints.integer_interval):
         return products(law, int(torch.as_tensor(support.upper_bound).max()) + 1)
     if not isinstance(support, type(constraints.nonnegative_integer)):
@@ -156,7 +162,7 @@ def listed(law: Any, support: Any) -> Nodes:
         inner = (nodes.values < limit // 2).reshape(len(nodes.values), -1).all(-1)
         halves = Nodes(nodes.values, nodes.log_weights, inner.double())
         mass = nodes.masses(law)
-        if mass[~inner].sum(0).max() < ROUNDING or len(nodes.values) > 10**6:
+        if mass[~inner].sum(0).max() < FINE or len(nodes.values) > 10**6:
             return halves
         limit *= 2
 
@@ -174,9 +180,9 @@ def products(law: Any, limit: int, kept: Callable[[Tensor], Tensor] | None = Non
     rows = rows.reshape(-1, *(1,) * len(law.batch_shape), *law.event_shape)
     values = rows.expand(len(rows), *law.batch_shape, *law.event_shape)
     inside = law.support.check(values)
-    highest = torch.as_tensor(getattr(bare(law.support), "upper_bound", math.inf))
-    if highest.dim() or not law.event_shape:
-        values = values.minimum(highest.double())  # a law may not know what to do further out
+    if not law.event_shape:  # a law may not know what to do further out
+        highest = torch.as_tensor(getattr(bare(law.support), "upper_bound", math.inf))
+        values = values.minimum(highest.double())
     return Nodes(values, inside.double().log(), ones(values))
 
 
@@ -195,7 +201,7 @@ class Coordinates:
     heavy: bool
 
     def stretched(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return values, and log determinants, from coordinates that go no further than 5."""
+        """Return values, and log determinants, from coordinates that go no further than 6."""
         quarters = self.draws.quantile(torch.tensor([0.25, 0.5, 0.75]).double(), 0)
         scale = (quarters[2] - quarters[0]).clamp(min=1e-3)
         far, log_slope = stretch(t, self.heavy)
@@ -226,7 +232,7 @@ def coordinates(law: Any, support: Any) -> Coordinates:
         return value, jacobian + more
 
     value = law.sample((400,))
-    value = value if finish is unchanged else torch.linalg.cholesky(value)
+    value = value if finish is unchanged else torch.linalg.cholesky_ex(value).L
     free = transform.inv(value).nan_to_num()
     draws = free.reshape(*free.shape[: free.dim() - len(shape)], shape.numel())
     return Coordinates(to_value, draws, support is constraints.real)
@@ -302,7 +308,7 @@ def panels(law: Any, chart: Coordinates) -> Nodes:
     def at(t: Tensor) -> tuple[Tensor, Tensor]:
         return chart.stretched(t.reshape(-1, *ones, 1).expand(-1, *law.batch_shape, 1))
 
-    edges = torch.linspace(-4.6, 4.6, PANELS + 1, dtype=torch.float64)
+    edges = torch.linspace(-5.5, 5.5, PANELS + 1, dtype=torch.float64)
     while True:
         half = edges.diff()[:, None] / 2
         values, log_slope = at(edges[:-1, None] + half * (1 + _RULE[:, 0]))
@@ -313,7 +319,7 @@ def panels(law: Any, chart: Coordinates) -> Nodes:
         mass = nodes.masses(law)
         terms = torch.where(mass == 0, 0.0, mass * (1 + size**order)).reshape(len(half), 15, -1)
         error = (terms * (1 - share[:15, None])).sum(1).abs() / terms.sum((0, 1))
-        wrong = (error > ROUNDING).any(-1)
+        wrong = (error > FINE).any(-1)
         if not wrong.any() or len(half) > 1000:
             return nodes
         edges = torch.cat([edges, (edges[:-1] + half[:, 0])[wrong]]).sort().values
@@ -344,7 +350,11 @@ def drawn(law: Any, chart: Coordinates) -> Nodes:
     )
     free = proposal.sample((DRAWS,))
     values, jacobian = chart.to_value(free)
-    return Nodes(values, jacobian - proposal.log_prob(free) - math.log(DRAWS))
+    log_weights = jacobian - proposal.log_prob(free) - math.log(DRAWS)
+    size = values.abs().reshape(*log_weights.shape, -1).amax(-1)
+    lost = ~law.support.check(values) | ~(size < 1e100)  # to rounding, far out
+    values = torch.where(lost[(...,) + (None,) * law.event_dim], law.sample(), values)
+    return Nodes(values, torch.where(lost, -math.inf, log_weights))
 
 
 def circle(law: Any) -> Nodes:

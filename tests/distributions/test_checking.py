@@ -56,7 +56,8 @@ def test_every_law_with_a_density_is_in_the_table_of_values() -> None:
 def test_no_law_scores_what_is_no_number(example: Example) -> None:
     law = example.make()
     value = torch.full(law.shape(), NAN)
-    if law.support.check(value).all() or isinstance(law, dist.MaskedDistribution):
+    masked = isinstance(law, dist.MaskedDistribution) or "Masked" in example.name
+    if masked or law.support.check(value).all():
         pytest.skip("the law may be asked")
     with pytest.raises(ValueError, match="must lie within the support"):
         law.log_prob(value)

@@ -125,20 +125,39 @@ def slope(example: Example) -> tuple[float, float, bool]:
         )
         for by in (STEP, -STEP)
     ]
-    moves = any(not torch.equal(a, b) for a, b in zip(*map(ends, moved), strict=True))
-    if moves:
-        totals = []
-        for law in moved:
-            nodes = nodes_for(example, law)
-            terms = nodes.masses(law) * bounded(example, nodes.values)
-            totals.append(float(nodes.integral(terms)[0].sum()))
-        return (totals[0] - totals[1]) / (2 * STEP), 0.1 * STEP, True
-    nodes = nodes_of(example)
-    masses = [nodes.masses(law) for law in moved]
-    difference = (masses[0] - masses[1]) / (2 * STEP)
-    terms = torch.where(difference == 0, 0.0, difference * bounded(example, nodes.values))
-    result, error = nodes.integral(terms.reshape(len(terms), -1).sum(-1))
-    return float(result), float(error) + 0.1 * STEP, False
+    if not any(not torch.equal(a, b) for a, b in zip(*map(ends, moved), strict=True)):
+        nodes = nodes_of(example)
+        masses = [nodes.masses(law) for law in moved]
+        difference = (masses[0] - masses[1]) / (2 * STEP)
+        terms = torch.where(difference == 0, 0.0, difference * bounded(example, nodes.values))
+        result, error = nodes.integral(terms.reshape(len(terms), -1).sum(-1))
+        if nodes.share is None or error < STEP:  # else the density jumps somewhere that moves
+            return float(result), float(error) + 0.1 * STEP, False
+    totals = []
+    for law in moved:
+        nodes = nodes_for(example, law)
+        terms = nodes.masses(law) * bounded(example, nodes.values)
+        totals.append(float(nodes.integral(terms)[0].sum()))
+    return (totals[0] - totals[1]) / (2 * STEP), 0.1 * STEP, True
+
+
+@some(lambda example: bool(example.make_with_leaves()[1]))
+def test_gradients_outlive_a_draw_without_them(example: Example) -> None:
+    """What a law keeps from a draw or a score made without gradients must not cut them later."""
+    law, leaves = example.make_with_leaves()
+    with torch.no_grad():
+        value = law.sample()
+        law.log_prob(value)
+        law.expand_by([2]).sample()
+    fresh = example.make_from(leaves)
+    scores = [one.log_prob(value).sum() for one in (law, fresh)]
+    assert scores[0].requires_grad == scores[1].requires_grad
+    if scores[1].requires_grad:
+        used, anew = (torch.autograd.grad(score, leaves, allow_unused=True) for score in scores)
+        for one, other in zip(used, anew, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                assert_close(one, other)
 
 
 @some(lambda example: example.is_proper() and example.make().has_rsample and not example.biased)
@@ -171,18 +190,13 @@ def test_the_score_function_gives_the_gradients_of_expectations(example: Example
         values = torch.where(nowhere, law.sample(), nodes.values)  # where gradients are numbers
     with dist.validation_enabled(False):
         score = law.score_parts(values).score_function
+    if not score.requires_grad:
+        pytest.skip("the density has no gradient")
     gradients = torch.autograd.grad((weights * score).sum(), leaves, allow_unused=True)
     assert along(gradients, directions(leaves)) == pytest.approx(expected, abs=error, rel=1e-5)
 
 
-@some(
-    lambda example: (
-        not example.pathwise
-        and hasattr(example.reference, "cdf")
-        and not example.make().event_shape
-        and not isinstance(example.make(), (dist.StudentT, dist.FisherSnedecor))
-    )
-)
+@some(lambda example: example.name in ("Beta", "Chi2", "Gamma", "InverseGamma"))
 def test_implicit_gradients_of_draws(example: Example) -> None:
     """With F the distribution function, F(x; theta) fixed means dx/dtheta = -(dF/dtheta) / p(x)."""
     law, leaves = example.make_with_leaves()
