@@ -13,7 +13,7 @@ author = "the authors of this package"
 release = __version__
 version = release.split("+")[0]
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "handler_list"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "handler_list", "law_list"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Probabilistic programming on PyTorch", "page_width": "64em"}
 html_show_sourcelink = False

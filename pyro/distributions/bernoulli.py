@@ -222,6 +222,9 @@ class RelaxedBernoulli(
 ):
     r"""Relaxed Bernoulli law on the unit interval, which tends to Bernoulli's as it cools.
 
+    It is that of :math:`\sigma((\ell+z)/\tau)` with the log odds :math:`\ell`, the temperature
+    :math:`\tau` and logistic noise :math:`z`.
+
     Maddison, Mnih and Teh (2017), arXiv:1611.00712.
 
     :param temperature: the temperature, positive.

@@ -22,10 +22,10 @@ _POSITIVE = quick_test(constraints.positive)
 
 
 class Uniform(ReparameterisedLaw, torch.distributions.Uniform, TorchDistributionMixin):
-    """Uniform law on an interval, its ends included.
+    r"""Uniform law on an interval, its ends included, with density :math:`1/(b-a)`.
 
-    :param low: the lower end.
-    :param high: the upper end, above the lower.
+    :param low: the lower end :math:`a`.
+    :param high: the upper end :math:`b`, above the lower.
     :param validate_args: whether to check parameters and values.
     :raises ValueError: where the ends are the wrong way round.
 

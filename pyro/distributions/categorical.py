@@ -14,7 +14,9 @@ from pyro.ops.shapes import broadcast_shape
 
 
 class Categorical(TorchLaw, torch.distributions.Categorical, TorchDistributionMixin):
-    """Law of a choice among ``0, ..., n - 1``.
+    r"""Law of a choice among ``0, ..., n - 1``.
+
+    Choice :math:`i` has probability :math:`w_i/\sum_jw_j`.
 
     :param probs: nonnegative weights along the rightmost dimension; they are normalised.
     :param logits: logarithms of weights, in their place.
@@ -180,7 +182,9 @@ class VectorOfChoices(TorchLaw):
 class OneHotCategorical(  # type: ignore[misc]
     VectorOfChoices, torch.distributions.OneHotCategorical, TorchDistributionMixin
 ):
-    """Law of a choice among several, as a vector that is 1 at the choice and 0 elsewhere.
+    r"""Law of a choice among several, as a vector that is 1 at the choice and 0 elsewhere.
+
+    The vector :math:`x` has probability :math:`\prod_i(w_i/\sum_jw_j)^{x_i}`.
 
     :param probs: nonnegative weights along the rightmost dimension; they are normalised.
     :param logits: logarithms of weights, in their place.
@@ -212,7 +216,10 @@ class OneHotCategorical(  # type: ignore[misc]
 class OneHotCategoricalStraightThrough(  # type: ignore[misc]
     OneHotCategorical, torch.distributions.OneHotCategoricalStraightThrough
 ):
-    """One-hot law whose draws let the gradient of the probabilities pass, with bias.
+    r"""One-hot law whose draws let the gradient of the probabilities pass, with bias.
+
+    A draw has the value of :math:`x` and the gradient of the probabilities :math:`p`, as
+    :math:`x+p-\operatorname{stop}(p)`; the law is that of :class:`OneHotCategorical`.
 
     Bengio, Leonard and Courville (2013), arXiv:1308.3432.
 
@@ -252,7 +259,10 @@ class ExpRelaxedCategorical(VectorOfChoices, TorchExpRelaxed, TorchDistributionM
 class RelaxedOneHotCategorical(
     TorchLaw, torch.distributions.RelaxedOneHotCategorical, TorchDistributionMixin
 ):
-    """Relaxed one-hot law on the simplex, which tends to the one-hot law as it cools.
+    r"""Relaxed one-hot law on the simplex, which tends to the one-hot law as it cools.
+
+    It is that of :math:`x_i\propto(w_ie^{g_i})^{1/\tau}` with independent Gumbel noise :math:`g`.
+    The density is proportional to :math:`\prod_iw_ix_i^{-\tau-1}/(\sum_iw_ix_i^{-\tau})^n`.
 
     Maddison, Mnih and Teh (2017), arXiv:1611.00712.
 

@@ -65,6 +65,8 @@ def draw_poisson(rate: torch.Tensor) -> torch.Tensor:
 class Binomial(BinaryLaw, torch.distributions.Binomial, TorchDistributionMixin):  # type: ignore[override]
     r"""Binomial law of the number of successes in independent trials.
 
+    Its probabilities are :math:`\binom nk p^k(1-p)^{n-k}`, :math:`k=0,\dots,n`.
+
     Two class attributes, which are also settings, trade accuracy for speed:
     ``approx_sample_thresh``, above which numbers of trials are split in halves before they are
     drawn (the law stays exact), and ``approx_log_prob_tol``, the error to tolerate in the log of
@@ -142,6 +144,8 @@ def _check_tolerance(value: float) -> None:
 class Geometric(BinaryLaw, torch.distributions.Geometric, TorchDistributionMixin):
     r"""Geometric law of the number of failures before the first success.
 
+    Its probabilities are :math:`p(1-p)^k`, :math:`k=0,1,\dots`
+
     :param probs: the probability of success, positive.
     :param logits: its log odds, in its place.
     :param validate_args: whether to check parameters and values.
@@ -180,6 +184,8 @@ class NegativeBinomial(  # type: ignore[override]
     BinaryLaw, torch.distributions.NegativeBinomial, TorchDistributionMixin
 ):
     r"""Negative binomial law of the number of successes before a given number of failures.
+
+    Its probabilities are :math:`\binom{k+r-1}k p^k(1-p)^r`, :math:`k=0,1,\dots`
 
     :param total_count: the number of failures at which to stop, nonnegative; need not be whole.
     :param probs: the probability of success, below 1.
@@ -235,6 +241,8 @@ class NegativeBinomial(  # type: ignore[override]
 
 class Multinomial(VectorOfChoices, torch.distributions.Multinomial, TorchDistributionMixin):  # type: ignore[misc]
     r"""Multinomial law of how often each of several outcomes comes up in independent trials.
+
+    Its probabilities are :math:`n!\prod_i p_i^{k_i}/k_i!`, where :math:`\sum_i k_i=n`.
 
     :param total_count: the number of trials, the same for the whole batch.
     :param probs: nonnegative weights along the rightmost dimension; they are normalised.

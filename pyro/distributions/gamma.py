@@ -182,7 +182,9 @@ class Gamma(ReparameterisedLaw, torch.distributions.Gamma, TorchDistributionMixi
 class Chi2(ReparameterisedLaw, torch.distributions.Chi2, TorchDistributionMixin):
     r"""Chi-squared law: that of a sum of squares of standard normal variables.
 
-    :param df: how many of them, positive; need not be whole.
+    Its density is proportional to :math:`x^{\nu/2-1}e^{-x/2}`.
+
+    :param df: how many of them, :math:`\nu`, positive; need not be whole.
     :param validate_args: whether to check parameters and values.
 
     >>> Chi2(2.0).log_prob(torch.tensor(2.0))

@@ -201,8 +201,10 @@ class FisherSnedecor(
 ):
     r"""F law: that of a ratio of two chi-squared variables, each over its degrees of freedom.
 
-    :param df1: degrees of freedom of the numerator, positive.
-    :param df2: degrees of freedom of the denominator, positive.
+    Its density is proportional to :math:`x^{a/2-1}(b+ax)^{-(a+b)/2}`.
+
+    :param df1: degrees of freedom of the numerator, :math:`a`, positive.
+    :param df2: degrees of freedom of the denominator, :math:`b`, positive.
     :param validate_args: whether to check parameters and values.
 
     >>> FisherSnedecor(2.0, 2.0).log_prob(torch.tensor(1.0))

@@ -16,6 +16,10 @@ from pyro.ops.shapes import broadcast_shape
 class LogisticNormal(TorchLaw, torch.distributions.LogisticNormal, TorchDistributionMixin):
     r"""Law of proportions got from a normal vector by stick breaking.
 
+    With :math:`y_i` normal and :math:`s_i=\sigma(y_i-\log(n-i))`, for :math:`n` proportions, it is
+    that of :math:`x_i=s_i\prod_{j<i}(1-s_j)`; the last proportion is what is left. Aitchison and
+    Shen (1980), doi:10.1093/biomet/67.2.261.
+
     :param loc: the means of the vector, one less than there are proportions.
     :param scale: its standard deviations, positive.
     :param validate_args: whether to check parameters and values.

@@ -56,6 +56,8 @@ def cholesky_factor(name: str, matrix: torch.Tensor) -> torch.Tensor:
 class MultivariateNormal(TorchLaw, torch.distributions.MultivariateNormal, TorchDistributionMixin):
     r"""Normal law of a vector, given its covariance in one of three ways.
 
+    Its density is :math:`e^{-(x-\mu)^\top\Sigma^{-1}(x-\mu)/2}/\sqrt{\det(2\pi\Sigma)}`.
+
     :param loc: the mean, along the rightmost dimension.
     :param covariance_matrix: the covariance, a positive definite matrix.
     :param precision_matrix: its inverse.
