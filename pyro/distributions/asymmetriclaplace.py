@@ -1,7 +1,6 @@
 """Laplace's law with tails of different scales, sharp or smoothed."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,39 @@ from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistribution
 from pyro.ops.erfcx import log_erfcx
 
 
-class AsymmetricLaplace(QuantileLaw):
+class TwoTailedLaw(ReparameterisedLaw):
+    """A law that has, at least far out, an exponential tail of its own on each side."""
+
+    loc = Parameter()
+    scale = Parameter()
+    asymmetry = Parameter()
+
+    @property
+    def left_scale(self) -> Tensor:
+        """The scale of the left tail."""
+        scale: Tensor = self.scale * self.asymmetry
+        return scale
+
+    @property
+    def right_scale(self) -> Tensor:
+        """The scale of the right tail."""
+        scale: Tensor = self.scale / self.asymmetry
+        return scale
+
+    @property
+    def mean(self) -> Tensor:
+        """The expectation."""
+        return self.loc + self.right_scale - self.left_scale
+
+    def _draw_sharp(self, shape: torch.Size) -> Tensor:
+        """Draw from the :class:`AsymmetricLaplace` law: the difference of exponential variables."""
+        loc = self.loc
+        noise = torch.empty((2, *shape), dtype=loc.dtype, device=loc.device).exponential_()
+        draw: Tensor = loc + self.right_scale * noise[0] - self.left_scale * noise[1]
+        return draw
+
+
+class AsymmetricLaplace(TwoTailedLaw, QuantileLaw):
     r"""Asymmetric Laplace law, density :math:`\frac1{l+r}\,e^{(x-\mu)/l}` to the left of the mode
     and :math:`\frac1{l+r}\,e^{-(x-\mu)/r}` to the right.
 
@@ -30,7 +61,6 @@ class AsymmetricLaplace(QuantileLaw):
     chapter 3.
     """
 
-    asymmetry = Parameter()
     arg_constraints = {
         "loc": constraints.real,
         "scale": constraints.positive,
@@ -43,24 +73,12 @@ class AsymmetricLaplace(QuantileLaw):
         self._hold(AsymmetricLaplace, loc=loc, scale=scale, asymmetry=asymmetry)
         self._check_parameters(validate_args)
 
-    @property
-    def left_scale(self) -> Tensor:
-        """The scale of the left tail."""
-        scale: Tensor = self.scale * self.asymmetry
-        return scale
-
-    @property
-    def right_scale(self) -> Tensor:
-        """The scale of the right tail."""
-        scale: Tensor = self.scale / self.asymmetry
-        return scale
-
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> Tensor:
         """Draw differentiably: the difference of two exponential variables.
 
         :param sample_shape: the shape of independent draws.
         """
-        return _draw_sharp(self, self._extended_shape(sample_shape))
+        return self._draw_sharp(self._extended_shape(sample_shape))
 
     def _log_density(self, z: Tensor) -> Tensor:
         left: Tensor = self.asymmetry
@@ -81,11 +99,6 @@ class AsymmetricLaplace(QuantileLaw):
         return tail.log() * torch.where(is_left, left, -left.reciprocal())
 
     @property
-    def mean(self) -> Tensor:
-        """The expectation."""
-        return self.loc + self.right_scale - self.left_scale
-
-    @property
     def variance(self) -> Tensor:
         """The sum of the squares of both scales."""
         return self.left_scale.square() + self.right_scale.square()
@@ -95,7 +108,7 @@ class AsymmetricLaplace(QuantileLaw):
         return (self.left_scale + self.right_scale).log() + 1
 
 
-class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
+class SoftAsymmetricLaplace(TwoTailedLaw, TorchDistribution):
     r"""Law of the sum of an :class:`AsymmetricLaplace` variable and a normal one of mean 0.
 
     With the scales :math:`l` and :math:`r` of the tails, the standard deviation :math:`s` of the
@@ -122,9 +135,6 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
     Distribution Theory, Order Statistics, and Inference*, Birkhauser.
     """
 
-    loc = Parameter()
-    scale = Parameter()
-    asymmetry = Parameter()
     softness = Parameter()
     arg_constraints = {
         "loc": constraints.real,
@@ -154,27 +164,10 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
         self._check_parameters(validate_args)
 
     @property
-    def left_scale(self) -> Tensor:
-        """The scale of the left tail."""
-        scale: Tensor = self.scale * self.asymmetry
-        return scale
-
-    @property
-    def right_scale(self) -> Tensor:
-        """The scale of the right tail."""
-        scale: Tensor = self.scale / self.asymmetry
-        return scale
-
-    @property
     def soft_scale(self) -> Tensor:
         """The standard deviation of the normal variable."""
         scale: Tensor = self.scale * self.softness
         return scale
-
-    @property
-    def mean(self) -> Tensor:
-        """The expectation."""
-        return self.loc + self.right_scale - self.left_scale
 
     @property
     def variance(self) -> Tensor:
@@ -187,7 +180,7 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
 
         :param sample_shape: the shape of independent draws.
         """
-        sharp = _draw_sharp(self, self._extended_shape(sample_shape))
+        sharp = self._draw_sharp(self._extended_shape(sample_shape))
         return torch.addcmul(sharp, self.soft_scale, torch.randn_like(sharp))
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -201,13 +194,8 @@ class SoftAsymmetricLaplace(ReparameterisedLaw, TorchDistribution):
             value - self.loc, self.left_scale, self.right_scale, self.soft_scale
         )
         tails = _log_tails(torch.stack([x, -x]), torch.stack([left, right]), soft)
-        return torch.logaddexp(*tails) - (left + right).log()
-
-
-def _draw_sharp(law: Any, shape: torch.Size) -> Tensor:
-    loc: Tensor = law.loc
-    right, left = torch.empty((2, *shape), dtype=loc.dtype, device=loc.device).exponential_()
-    return loc + law.right_scale * right - law.left_scale * left
+        density: Tensor = torch.logaddexp(tails[0], tails[1]) - (left + right).log()
+        return density
 
 
 def _log_tails(x: Tensor, scale: Tensor, soft: Tensor) -> Tensor:

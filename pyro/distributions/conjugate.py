@@ -11,6 +11,7 @@ from pyro.distributions.gamma import draw_gamma
 from pyro.distributions.parameters import HoldingLaw, Parameter, Real
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistribution, as_shape
 from pyro.ops.gamma_ratios import log_multichoose
+from pyro.ops.readable import is_readable
 from pyro.ops.shapes import broadcast_shape
 from pyro.ops.special import log_beta
 
@@ -43,6 +44,9 @@ def draw_split(total: Tensor, concentration: Tensor) -> Tensor:
 
     :param total: the numbers of things.
     :param concentration: the concentrations, along one more dimension on the right.
+
+    >>> draw_split(torch.tensor(5.0), torch.ones(3)).sum()
+    tensor(5.)
     """
     sums = [concentration]
     while sums[-1].size(-1) > 1:
@@ -274,7 +278,7 @@ class DirichletMultinomial(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         concentration = self.concentration
-        if not self.is_sparse:
+        if not self.is_sparse or not is_readable(value):
             shapes = torch.cat([concentration, concentration.sum(-1, True)], -1)
             ways = log_multichoose(shapes, torch.cat([value, value.sum(-1, True)], -1))
             return ways[..., :-1].sum(-1) - ways[..., -1]

@@ -101,8 +101,8 @@ class ZeroInflatedDistribution(HoldingLaw, TorchDistribution):
     def support(self) -> Any:
         """That of the base law, and 0."""
         support = self.base_dist.support
-        zero = torch.zeros(self._batch_shape)
-        return support if bool(support.check(zero).all()) else _OrZero(support)
+        has_zero = bool(support.check(torch.zeros(())).all())
+        return support if has_zero else _OrZero(support)
 
     def sample(self, sample_shape: Shape = NO_SHAPE) -> Tensor:
         """Draw without gradients.

@@ -281,6 +281,21 @@ def test_a_sparse_law_scores_alike_and_has_the_same_gradients() -> None:
     assert both[1].expand([4, 2]).is_sparse
 
 
+MAPPED = [
+    dist.BetaBinomial(0.7, T(2.0), 5),
+    dist.DirichletMultinomial(T([0.7, 2.0]), 5),
+    dist.DirichletMultinomial(T([0.7, 2.0]), 5, is_sparse=True),
+    dist.GammaPoisson(0.7, T(2.0)),
+    dist.LogNormalNegativeBinomial(0.7, T(0.3), 0.5),
+]
+
+
+@pytest.mark.parametrize("law", MAPPED, ids=lambda law: type(law).__name__)
+def test_scores_can_be_mapped_over_values(law: Any) -> None:
+    values = law.sample((6,))
+    assert_close(torch.func.vmap(law.log_prob)(values), law.log_prob(values))
+
+
 # extended ranges
 
 EXTENDED: list[Any] = [
