@@ -14,6 +14,7 @@ from pyro.distributions.gamma_gaussian import (
     gamma_gaussian_tensordot,
     matrix_and_mvn_to_gamma_gaussian,
     scale_mvn,
+    sequential_gamma_gaussian_tensordot,
 )
 from tests.helpers import assert_close
 from tests.ops.gaussians import DOUBLE, log_integral, random_gaussian
@@ -177,6 +178,27 @@ def test_tensordot(a: int, b: int, c: int) -> None:
     assert_close(h.log_density(z, s), expected.log_density(z, s))
     with pytest.raises(ValueError, match="dims is 9, but the functions have"):
         gamma_gaussian_tensordot(f, g, 9)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("shared", [False, True])
+def test_chains_are_products_of_neighbours(steps: int, shared: bool) -> None:
+    chain = random_form(2, steps, dim=4)
+    if shared:
+        chain.precision = chain.precision[0, 0]
+    product = sequential_gamma_gaussian_tensordot(chain)
+    expected = chain[..., 0]
+    for t in range(1, steps):
+        expected = gamma_gaussian_tensordot(expected, chain[..., t], 2)
+    x, s = torch.randn(2, 4, dtype=DOUBLE), torch.rand(2, dtype=DOUBLE) + 0.5
+    assert product.batch_shape == (2,)
+    assert_close(product.log_density(x, s), expected.log_density(x, s))
+
+
+def test_chains_must_fit() -> None:
+    for wrong in (random_form(dim=2), random_form(2, dim=3), random_form(2, 0, dim=2)):
+        with pytest.raises(ValueError, match="A chain needs a step at least and two states"):
+            sequential_gamma_gaussian_tensordot(wrong)
 
 
 def test_the_public_path_leads_here() -> None:

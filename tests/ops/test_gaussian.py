@@ -444,6 +444,24 @@ def test_chains_take_logarithmically_many_steps(
     assert len(factors) == rounds + 1, "each state is drawn with the factor it was left out by"
 
 
+@pytest.mark.parametrize("steps", [*range(1, 16), 100])
+@pytest.mark.parametrize("batch", [(), (3,)], ids=str)
+def test_a_precision_that_all_steps_share(steps: int, batch: tuple[int, ...]) -> None:
+    alike = random_gaussian(dim=4)
+    c = torch.randn(*batch, steps, dtype=DOUBLE)
+    shared = Gaussian(c, torch.randn(steps, 4, dtype=DOUBLE), alike.precision)
+    apart = shared.expand(shared.batch_shape)
+    apart.precision = apart.precision.clone()
+    init, x = random_gaussian(dim=2), torch.randn(*batch, 4, dtype=DOUBLE)
+    product, expected = sequential_gaussian_tensordot(shared), sequential_gaussian_tensordot(apart)
+    assert product.batch_shape == batch and product.dim() == 4
+    assert_close(product.log_density(x), expected.log_density(x))
+    noise = torch.randn(5, *batch, steps + 1, 2, dtype=DOUBLE)
+    path = sequential_gaussian_filter_sample(init.expand(batch), shared, (5,), noise)
+    other = sequential_gaussian_filter_sample(init.expand(batch), apart, (5,), noise)
+    assert_close(path, other)
+
+
 def test_chains_must_fit() -> None:
     with pytest.raises(ValueError, match="chain of length 0 has no product"):
         sequential_gaussian_tensordot(random_gaussian(0, dim=2))
