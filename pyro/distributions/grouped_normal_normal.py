@@ -60,7 +60,7 @@ class GroupedNormalNormal(TorchDistribution):
             prior_loc.shape, prior_scale.shape, obs_scale.shape, group_idx.shape
         )
         num_groups = broadcast_shape(prior_loc.shape[-1:], prior_scale.shape[-1:])
-        _check_groups(group_idx, *num_groups)
+        _check_groups(group_idx, num_groups)
         self.prior_loc = prior_loc.expand(batch_shape + num_groups)
         self.prior_scale = prior_scale.expand(batch_shape + num_groups)
         self.obs_scale = obs_scale.expand(batch_shape + event_shape)
@@ -167,8 +167,8 @@ class GroupedNormalNormal(TorchDistribution):
         return Normal(self.prior_loc + weighted * variance / gain, self.prior_scale * gain.rsqrt())
 
 
-def _check_groups(group_idx: Tensor, num_groups: int = 0) -> None:
-    if not num_groups:
+def _check_groups(group_idx: Tensor, groups: tuple[int, ...]) -> None:
+    if not groups:
         raise ValueError(
             "GroupedNormalNormal: 'prior_loc' and 'prior_scale' need a dimension for the groups."
         )
@@ -178,8 +178,8 @@ def _check_groups(group_idx: Tensor, num_groups: int = 0) -> None:
             f"{group_idx.dtype}, expected a vector of integers."
         )
     low, high = group_idx.aminmax() if len(group_idx) else (0, 0)
-    if low < 0 or high >= num_groups:
+    if low < 0 or high >= groups[0]:
         raise ValueError(
             f"GroupedNormalNormal: 'group_idx' has numbers from {int(low)} to {int(high)}, but "
-            f"'prior_loc' and 'prior_scale' tell of groups 0 to {num_groups - 1}."
+            f"'prior_loc' and 'prior_scale' tell of groups 0 to {groups[0] - 1}."
         )

@@ -1,10 +1,12 @@
 """Spanning trees as a law: its normaliser, edges, options and errors."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
+import pyro
 import pyro.distributions as dist
 from pyro.distributions.spanning_tree import (
     SpanningTreeConstraint,
@@ -15,6 +17,7 @@ from pyro.distributions.spanning_tree import (
     sample_tree_approx,
     sample_tree_mcmc,
 )
+from pyro.infer import TraceEnum_ELBO
 from pyro.ops.trees import position
 from tests.helpers import assert_close, assert_fits_probabilities
 
@@ -73,7 +76,7 @@ def test_the_gradient_of_the_density_is_edges_less_their_mean() -> None:
         lambda logits: sample_tree_approx(logits),
         lambda logits: sample_tree_mcmc(logits, sample_tree(logits)),
         lambda logits: dist.SpanningTree(logits, {"mcmc_steps": 2, "backend": "cpp"}).sample(),
-        lambda logits: sample_tree(logits, dist.SpanningTree(logits).mode, mcmc_steps=12),
+        lambda logits: sample_tree(logits, dist.SpanningTree(logits).mode, mcmc_steps=8),
     ],
 )
 def test_all_samplers_draw_from_the_law(draw: Any) -> None:
@@ -92,6 +95,18 @@ def test_a_chain_goes_on_from_where_it_is_told() -> None:
     assert dist.SpanningTree(LOGITS, {"init_edges": start}).expand([4]).sample((2,)).shape == (
         (2, 4, 3, 2)
     )
+
+
+def test_trees_are_summed_over_in_a_model() -> None:
+    def model() -> None:
+        tree = pyro.sample(
+            "tree", dist.SpanningTree(torch.zeros(6)), infer={"enumerate": "parallel"}
+        )
+        pyro.factor("weight", LOGITS[position(tree)].sum(-1))
+
+    expected = dist.SpanningTree(LOGITS).log_partition_function - math.log(16)
+    loss = TraceEnum_ELBO(max_plate_nesting=0).loss(model, lambda: None)
+    assert_close(loss, -float(expected), atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["python", "cpp"])
