@@ -130,8 +130,18 @@ def _log_elementary(x: Tensor, order: int) -> list[Tensor]:
     return sums
 
 
+def _log_sum_of_others(x: Tensor) -> Tensor:
+    """Return logs of the sums of all but each entry, even if it outweighs the others."""
+    total, top = x.logsumexp(-1, True), x.argmax(-1, True)
+    share = (x - total).exp().scatter(-1, top, 0.0)
+    others = x.scatter(-1, top, torch.finfo(x.dtype).min / 8).logsumexp(-1, True)
+    return (total + torch.log1p(-share)).scatter(-1, top, others)
+
+
 def _log_elementary_of_others(x: Tensor, order: int) -> tuple[Tensor, Tensor]:
     """Return logs of elementary symmetric polynomials, the last two, of all but each entry."""
+    if order == 1:
+        return torch.zeros_like(x), _log_sum_of_others(x)
     before = [sums[..., :-1] for sums in _log_elementary(x, order)]
     after = [sums[..., :-1].flip(-1) for sums in _log_elementary(x.flip(-1), order)]
 

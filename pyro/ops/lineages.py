@@ -4,9 +4,9 @@ The leaves of a tree are sampled at ``leaf_times``; two lineages meet at each of
 which there is one less, along the rightmost dimension.
 """
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,28 +60,29 @@ def draw_meetings(leaf_times: Tensor, rate: Tensor, sample_shape: Sequence[int] 
     >>> draw_meetings(torch.zeros(3), torch.tensor(1.0), (5,)).shape
     torch.Size([5, 2])
     """
-    leaves = leaf_times.sort(-1, descending=True).values
-    count = leaves.size(-1)
-    shape = torch.Size(sample_shape) + leaves.shape[:-1]
-    leaves = leaves.expand(shape + (count,))
-    never = leaves.new_full(shape + (1,), -math.inf)
-    leaves = torch.cat([leaves, never], -1)
-    now = leaves[..., :1]
-    seen = torch.ones_like(now, dtype=torch.long)  # leaves
-    met = torch.zeros_like(seen)
-    value = leaves.new_empty(shape + (count,))  # the last entry takes what is to be overwritten
-    for _ in range(2 * count - 2):
-        lineages = (seen - met).to(now.dtype)
-        pairs = lineages * (lineages - 1) / 2
-        wait = torch.empty_like(now).exponential_() / (rate[..., None] * pairs)
-        leaf = leaves.gather(-1, seen)
-        meeting = now - wait
-        meets = meeting > leaf
-        now = torch.where(meets, meeting, leaf)
-        value.scatter_(-1, torch.where(meets, count - 2 - met, count - 1), now)
-        met = met + meets
-        seen = seen + ~meets
-    return value[..., :-1]
+    shape = torch.Size(sample_shape) + leaf_times.shape[:-1]
+    leaves = leaf_times.detach().sort(-1, descending=True).values.cpu().numpy()
+    count = leaves.shape[-1]
+    leaves = np.broadcast_to(leaves, shape + (count,)).reshape(-1, count)
+    leaves = np.pad(leaves, ((0, 0), (0, 1)), constant_values=-np.inf)
+    waits = torch.empty((2 * count - 2, len(leaves)), dtype=leaf_times.dtype).exponential_()
+    waits = waits / rate.detach().cpu().expand(shape).reshape(-1)
+    pairs = np.maximum(np.arange(count + 1) * np.arange(-1, count) / 2, 1e-300)  # by lineages
+    which = np.arange(len(leaves))
+    now = leaves[:, 0]
+    seen = np.ones(len(leaves), dtype=np.int64)  # leaves
+    met = np.zeros_like(seen)
+    value = np.empty_like(leaves[:, :count])  # the last entry takes what is to be overwritten
+    with np.errstate(over="ignore"):
+        for wait in waits.numpy():
+            leaf = leaves[which, seen]
+            meeting = (now - wait / pairs[seen - met]).astype(now.dtype)
+            meets = meeting > leaf
+            now = np.where(meets, meeting, leaf)
+            value[which, np.where(meets, count - 2 - met, count - 1)] = now
+            met = met + meets
+            seen = seen + ~meets
+    return torch.as_tensor(value[:, :-1], device=leaf_times.device).reshape(shape + (count - 1,))
 
 
 def cumulative_rate(rate_grid: Tensor, times: Tensor) -> Tensor:

@@ -83,6 +83,8 @@ def weight_flow(
     >>> flow.velocity[0], flow.upper, flow.lower  # (2 Phi(1) - 1) / (4 phi(1))
     (tensor([0.7053]), tensor([1]), tensor([0]))
     """
+    dtype = value.dtype
+    value, locs, scales, logits = (x.double() for x in (value, locs, scales, logits))
     count = count or num_nodes(locs, scales)
     t, rest, log_node = (x.to(value)[:, None] for x in _nodes(count))
     upper, lower = torch.tril_indices(locs.size(-2), locs.size(-2), -1, device=value.device)
@@ -103,11 +105,12 @@ def weight_flow(
 
     level = 0.5 * (between.log() - slope * mean).sum(-1) - 0.5 * value.size(-1) * math.log(math.tau)
     level = level + log_node[:, 0] + (log_weight[..., upper] + log_weight[..., lower])[..., None]
-    x = x[..., None, None, :]
-    exponent = (x * slope).sum(-1) - 0.5 * (x.square() * between).sum(-1) + level
-    flux = (exponent - log_density[..., None, None]).exp()[..., None]
-    velocity = (flux * (drift - stretch * mean + stretch * x)).sum(-2)
-    return Flow(velocity, upper, lower)
+    exponent = torch.einsum("...d,...ptd->...pt", x, slope) + level - log_density[..., None, None]
+    exponent = exponent - 0.5 * torch.einsum("...d,...ptd->...pt", x.square(), between)
+    flux = exponent.exp()
+    moved = torch.einsum("...pt,...ptd->...pd", flux, drift - stretch * mean)
+    stretched = torch.einsum("...pt,...ptd->...pd", flux, stretch)
+    return Flow((moved + stretched * x[..., None, :]).to(dtype), upper, lower)
 
 
 def component_log_density(value: Tensor, locs: Tensor, scales: Tensor) -> Tensor:

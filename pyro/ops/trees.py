@@ -13,6 +13,8 @@ numbers are added, so no digits are lost, however far apart the weights are.
 import torch
 from torch import Tensor
 
+from pyro.ops.readable import is_readable
+
 
 def num_vertices_of(num_edges: int) -> int:
     """Return the number of vertices of a complete graph.
@@ -128,6 +130,24 @@ def _without(weights: Tensor) -> tuple[Tensor, Tensor]:
     return total, torch.stack([weights[..., :-1, :-1], through]).logsumexp(0)
 
 
+def _are_comparable(logits: Tensor) -> bool:
+    """Tell whether weights are so alike that a determinant has ten digits in double precision."""
+    if not logits.numel() or not is_readable(logits):
+        return False
+    low, high = logits.detach().aminmax(dim=-1)
+    return bool((high - low).max() < 8.0)
+
+
+def _log_determinant(logits: Tensor) -> Tensor:
+    """Return the log determinant of the Laplacian without one vertex (Kirchhoff's theorem)."""
+    top = logits.detach().amax(-1, True)
+    weights = (as_matrix((logits - top).double()).exp())[..., 1:, :]
+    laplacian = weights.sum(-1).diag_embed() - weights[..., 1:]
+    factor: Tensor = torch.linalg.cholesky(laplacian)
+    half = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return (2 * half + weights.size(-2) * top[..., 0]).to(logits.dtype)
+
+
 def log_sum(logits: Tensor) -> Tensor:
     """Return the log of the sum of the weights of all spanning trees.
 
@@ -136,8 +156,11 @@ def log_sum(logits: Tensor) -> Tensor:
     >>> log_sum(torch.zeros(6)).exp()  # 4 ** 2 trees of 4 vertices
     tensor(16.)
 
-    Source: Kirchhoff's matrix-tree theorem, for a Laplacian that is eliminated vertex by vertex.
+    Source: Kirchhoff's matrix-tree theorem, with Gauss's elimination written as the star-mesh
+    transform where weights are far apart.
     """
+    if _are_comparable(logits):
+        return _log_determinant(logits)
     weights = as_matrix(logits)
     result = logits.new_zeros(logits.shape[:-1])
     while weights.size(-1) > 1:

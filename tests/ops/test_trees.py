@@ -67,6 +67,16 @@ def test_the_sum_is_a_determinant() -> None:
     assert_close(trees.log_sum(logits), laplacian[1:, 1:].logdet())
 
 
+def test_a_determinant_and_an_elimination_agree() -> None:
+    """A batch is eliminated if one of its graphs has weights that are far apart."""
+    logits = (8.0 * torch.rand(30 * 29 // 2, dtype=torch.float64)).clamp(max=7.9)
+    both = torch.stack([logits, 10 * logits])
+    # with ten digits: the determinant's rounding grows with the ratio of weights
+    assert_close(trees.log_sum(logits), trees.log_sum(both)[0], rtol=1e-10)
+    alone, batched = trees.edge_probabilities(logits), trees.edge_probabilities(both)[0]
+    assert_close(alone, batched, atol=1e-10)
+
+
 def test_weights_as_far_apart_as_numbers_go() -> None:
     """All but the largest tree weigh nothing: then the sum is its weight, to the last digits."""
     logits = 1e6 * some_logits(9)
