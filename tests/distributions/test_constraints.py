@@ -51,6 +51,43 @@ INSIDE_AND_OUTSIDE = [
     ),
 ]
 
+# Those of torch, with numbers, vectors or matrices inside of them, and outside.
+EYE = [[1.0, 0.0], [0.0, 1.0]]
+OF_TORCH: dict[str, tuple[Any, Any, Any]] = {
+    "boolean": (constraints.boolean, [0.0, 1.0], [0.5, 2.0]),
+    "corr_cholesky": (constraints.corr_cholesky, [EYE, [[1, 0], [0.6, 0.8]]], [[[1, 0], [1, 1.0]]]),
+    "greater_than": (constraints.greater_than(1.5), [1.6, 9.0], [1.5, -1.0, math.nan]),
+    "greater_than_eq": (constraints.greater_than_eq(1.5), [1.5, 9.0], [1.4, math.nan]),
+    "half_open_interval": (constraints.half_open_interval(-1, 2), [-1.0, 1.9], [2.0, -1.1]),
+    "integer_interval": (constraints.integer_interval(0, 3), [0.0, 3.0], [-1.0, 0.5, 4.0]),
+    "interval": (constraints.interval(-1, 2), [-1.0, 2.0], [2.1, -1.1, math.nan]),
+    "less_than": (constraints.less_than(1.5), [1.4, -9.0], [1.5, math.nan]),
+    "lower_cholesky": (
+        constraints.lower_cholesky,
+        [EYE],
+        [[[1.0, 0.5], [0, 1]], [[1, 0], [0, -1]]],
+    ),
+    "lower_triangular": (
+        constraints.lower_triangular,
+        [[[-1.0, 0.0], [2, 0]]],
+        [[[1.0, 1], [0, 1]]],
+    ),
+    "multinomial": (constraints.multinomial(3), [[1.0, 2.0], [0, 3]], [[-1.0, 4.0]]),
+    "nonnegative": (constraints.nonnegative, [0.0, 1.0], [-0.1, math.nan]),
+    "nonnegative_integer": (constraints.nonnegative_integer, [0.0, 7.0], [-1.0, 0.5]),
+    "one_hot": (constraints.one_hot, EYE, [[0.5, 0.5], [1.0, 1.0]]),
+    "positive": (constraints.positive, [0.1, 1.0], [0.0, -1.0, math.nan]),
+    "positive_definite": (constraints.positive_definite, [EYE], [[[1.0, 2], [2, 1]]]),
+    "positive_integer": (constraints.positive_integer, [1.0, 7.0], [0.0, 0.5]),
+    "positive_semidefinite": (constraints.positive_semidefinite, [EYE], [[[1.0, 2], [2, 1]]]),
+    "real": (constraints.real, [-1.0, 2.0], [math.nan]),
+    "real_vector": (constraints.real_vector, [[-1.0, 2.0]], [[0.0, math.nan]]),
+    "simplex": (constraints.simplex, [[0.4, 0.6], [0.0, 1.0]], [[0.5, 0.6], [1.5, -0.5]]),
+    "square": (constraints.square, [EYE], [[[1.0, 0.0]]]),
+    "symmetric": (constraints.symmetric, [[[1.0, 2.0], [2, -1]]], [[[1.0, 2.0], [-2, 1]]]),
+    "unit_interval": (constraints.unit_interval, [0.0, 1.0], [-0.1, 1.1]),
+}
+
 EVERY_SET = {name: getattr(constraints, name) for name in constraints.__all__}
 EVENT_SHAPES = {1: (3,), 2: (3, 3)}
 MAPPED = {
@@ -67,6 +104,7 @@ MAPPED = {
     "positive": (),
     "positive_definite": (3, 3),
     "positive_ordered_vector": (3,),
+    "positive_semidefinite": (3, 3),
     "real": (),
     "real_vector": (3,),
     "simplex": (3,),
@@ -102,6 +140,32 @@ def test_a_set_pickles_by_what_it_is(constraint: Any, inside: Any, outside: Any)
     assert type(copy) is type(constraint)
     assert str(copy) == str(constraint)
     assert constraint.is_discrete is (constraint is constraints.integer)
+
+
+@pytest.mark.parametrize("constraint, inside, outside", OF_TORCH.values(), ids=list(OF_TORCH))
+def test_check_of_sets_of_torch(constraint: Any, inside: Any, outside: Any) -> None:
+    assert constraint.check(torch.tensor(inside, dtype=torch.double)).all()
+    assert not constraint.check(torch.tensor(outside, dtype=torch.double)).any()
+
+
+def test_every_set_has_a_row() -> None:
+    ours = {
+        name
+        for name, each in EVERY_SET.items()
+        if any(each is row[0] for row in INSIDE_AND_OUTSIDE)
+    }
+    # Ways of making sets of others, and questions about them.
+    makers = {"cat", "independent", "stack", "MixtureSameFamilyConstraint"}
+    dependent = {"Constraint", "dependent", "dependent_property", "is_dependent"}
+    synonyms = {"corr_cholesky_constraint"}
+    assert set(EVERY_SET) - ours - set(OF_TORCH) - makers - dependent - synonyms == set()
+
+
+def test_every_set_that_can_be_mapped_to_is_mapped_to() -> None:
+    kinds = {type(instance(name)) for name in MAPPED}
+    rows = [row[0] for row in (*INSIDE_AND_OUTSIDE, *OF_TORCH.values())]
+    mapped = {type(each) for each in rows if type(each) in transform_to._registry}
+    assert mapped - kinds == set()
 
 
 def test_every_set_of_torch_is_offered() -> None:
