@@ -2,13 +2,14 @@
 
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 from torch.overrides import TorchFunctionMode
 
 from pyro._foundation.jit import capturing
@@ -17,14 +18,12 @@ Row = tuple[Tensor | None, ...]
 
 # Functions whose result is their first argument, or holds the same numbers and is never written to.
 _IDENTITIES = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
-_CONSTANTS = {
-    torch.ops.aten.scalar_tensor.default,
-    torch.ops.aten.full.default,
-    torch.ops.aten.zeros.default,
-    torch.ops.aten.ones.default,
-    torch.ops.aten.arange.default,
-    torch.ops.aten.arange.start,
+_LIKE = {
+    torch.ops.aten.zeros_like.default: 0.0,
+    torch.ops.aten.ones_like.default: 1.0,
+    torch.ops.aten.full_like.default: None,
 }
+_PRODUCTS = {torch.ops.aten.mul.Tensor, torch.ops.aten.mul.Scalar}
 
 
 class Captured(NamedTuple):
@@ -150,40 +149,69 @@ def _dims_taken(part: Any) -> int:
 def simplify(module: GraphModule) -> None:
     """Drop operations of a graph that copy, that nobody reads, or that were done before.
 
-    Constants are computed once. Random draws, and all that writes in place, stay as they are.
+    Of constants everything is computed once. Random draws, and graphs that write in place, stay as
+    they are.
 
     :param module: a graph of ATen operations, which changes.
     """
     graph = module.graph
     known: dict[object, Node] = {}
+    constants: dict[Node, Tensor] = {}
     if any(_is_mutating(node) for node in graph.nodes):  # then no two results are the same for sure
         return
-    for node in list(graph.nodes):
+    for number, node in enumerate(list(graph.nodes)):
         if node.op != "call_function" or _is_random(node):
             continue
-        if node.target in _IDENTITIES:
-            _replace(node, node.args[0])
-            continue
-        key = _key(node)
-        if key is not None and key in known:
-            _replace(node, known[key])
-        elif key is not None:
-            known[key] = node
-    for node in reversed(list(graph.nodes)):
-        if node.op == "call_function" and not node.users and not _is_random(node):
-            graph.erase_node(node)
-    for number, node in enumerate(list(graph.nodes)):
-        if node.op == "call_function" and node.target in _CONSTANTS:
-            name = f"_fixed_{number}"
-            module.register_buffer(name, _result(node), persistent=False)
+        if (same := _same(node, constants)) is not None:
+            _replace(node, same)
+        elif (constant := _constant(node, constants)) is not None:
             with graph.inserting_before(node):
-                _replace(node, graph.get_attr(name))
+                made = graph.create_node("get_attr", f"_fixed_{number}")
+            made.meta["val"] = constants[made] = constant
+            _replace(node, made)
+        elif (key := _key(node)) is not None and known.setdefault(key, node) is not node:
+            _replace(node, known[key])
+    for node in reversed(list(graph.nodes)):
+        if node.op in ("call_function", "get_attr") and not node.users and not _is_random(node):
+            graph.erase_node(node)
+        elif node in constants:
+            module.register_buffer(str(node.target), constants[node], persistent=False)
 
 
-def _result(node: Node) -> Tensor:
+def _same(node: Node, constants: Mapping[Node, Tensor]) -> Node | None:
+    """What a result is the same as: a copy is what was copied, and once something is that."""
+    if node.target in _IDENTITIES:
+        return node.args[0] if isinstance(node.args[0], Node) else None
+    if node.target in _PRODUCTS:
+        for x, factor in (node.args, node.args[::-1]):
+            number = constants.get(factor, 0) if isinstance(factor, Node) else factor
+            is_one = bool((torch.as_tensor(number) == 1).all())
+            if is_one and isinstance(x, Node) and _looks(x) == _looks(node) is not None:
+                return x
+    return None
+
+
+def _constant(node: Node, constants: Mapping[Node, Tensor]) -> Tensor | None:
+    """The result of an operation on constants; None of any other."""
     operation: Any = node.target
-    constant: Tensor = operation(*node.args, **node.kwargs)
-    return constant
+    if operation in _LIKE and (looks := _looks(node)) is not None:
+        entry = _LIKE[operation]
+        shape, strides, dtype, device = looks
+        blank = torch.empty_strided(shape, strides, dtype=dtype, device=device)
+        return blank.fill_(node.args[1] if entry is None else entry)  # type: ignore[arg-type]
+    if any(each not in constants for each in node.all_input_nodes):
+        return None
+    with torch.no_grad():
+        result = operation(
+            *map_arg(node.args, constants.get), **map_arg(node.kwargs, constants.get)
+        )
+    return result if isinstance(result, Tensor) else None
+
+
+def _looks(node: Node) -> tuple[Any, ...] | None:
+    """Shape, strides, dtype and device of a result, where they are known."""
+    x = node.meta.get("val")
+    return (x.shape, x.stride(), x.dtype, x.device) if isinstance(x, Tensor) else None
 
 
 def _replace(node: Node, other: Node) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 State = Mapping[str, Any]
 
 
-def has_plain_step(params: Sequence[Tensor], states: Sequence[State], group: State) -> bool:
+def has_plain_step(params: list[Tensor], states: Sequence[State], group: State) -> bool:
     """Tell whether :func:`adam_step` is the step of these parameters.
 
     :param params: the parameters.
@@ -28,7 +28,7 @@ def _is_plain(p: Tensor) -> bool:
 
 
 @torch.no_grad()
-def adam_step(params: Sequence[Tensor], states: Sequence[State], group: State) -> None:
+def adam_step(params: list[Tensor], states: Sequence[State], group: State) -> None:
     r"""Take one step :math:`x \leftarrow x - \eta \hat m / (\sqrt{\hat v} + \epsilon)`.
 
     Each operation is that of :class:`torch.optim.Adam`, so that each bit is.

@@ -227,6 +227,32 @@ def test_what_nobody_reads_is_left_out_and_constants_are_made_once() -> None:
     assert_close(module(torch.tensor(1.0)), [[1.0, 4.0]])
 
 
+def test_what_is_made_of_constants_is_made_once() -> None:
+    shift = torch.full((2,), 3.0)
+
+    def fn(x: Tensor) -> list[Tensor]:
+        halves = torch.full((2, 1), 0.5).expand(2, 2).log() * torch.ones_like(x.exp())
+        return [x + halves.sum(-1) + shift]
+
+    module = traced(fn, torch.zeros(2))
+    operations = [node.target for node in module.graph.nodes if node.op == "call_function"]
+    assert operations == [torch.ops.aten.add.Tensor] * 2
+    assert sum("fixed" in name for name, _ in module.named_buffers()) == 1
+    shift.fill_(0.0)  # what is no constant of the function is read when the graph runs
+    assert_close(module(torch.ones(2)), [[1.0 + 2 * math.log(0.5)] * 2])
+
+
+def test_once_something_is_that_thing() -> None:
+    def fn(x: Tensor) -> list[Tensor]:
+        return [1 * x.exp() * torch.ones(2), x.exp() * torch.ones(3, 2), x.long() * 1.0]
+
+    module = traced(fn, x := torch.tensor([0.5, 1.5]))
+    assert calls(module, torch.ops.aten.mul.Tensor) == 2  # those that change shape or dtype
+    found = module(x)
+    assert_close(found, fn(x))
+    assert [each.dtype for each in found] == [torch.float] * 3
+
+
 def test_zeros_of_either_sign_are_two_numbers() -> None:
     module = traced(lambda x: [torch.copysign(x, 0.0), torch.copysign(x, -0.0)], torch.tensor(1.0))
     assert_close(module(torch.tensor(2.0)), [2.0, -2.0])
