@@ -33,6 +33,7 @@ class _Put(NamedTuple):
     upstream: Mapping[int, int]  # the sites that it may depend on
     ids: Mapping[int, int]  # the same, and the site itself
     value: Any = None
+    fn: Any = None  # the law whose values these are
 
 
 class _Run(PerThread):
@@ -153,7 +154,7 @@ class EnumMessenger(Messenger):
         msg["done"] = True
         ids = {**put.upstream, dim: id_}
         infer.update(_enumerate_dim=dim, _dim_to_id=ids)
-        return put._replace(ids=ids, value=value)
+        return _Put(put.scope, put.upstream, ids, value, fn)
 
     def _pyro_post_sample(self, msg: Message) -> None:
         run = self._run
@@ -175,13 +176,15 @@ class EnumMessenger(Messenger):
         dim = infer.get("_enumerate_dim")
         if dim is not None:
             run.dims.hold(dim, ids[dim], put.scope)
+        _refuse_plates(msg, run.dims.first)
+        if ids is put.ids and put.value is msg["value"] is not None and put.fn is msg["fn"]:
+            return  # it varies along its own dim, and its law was checked on the way in
         for dim in self._checked(msg, ids):
             run.dims.hold(dim, ids[dim], put.scope)
 
     def _checked(self, msg: Message, ids: Mapping[int, int]) -> list[int]:
-        """Check a site's shapes, and return the dimensions along which its value varies."""
+        """Check the shapes of a site, and return the dimensions along which its value varies."""
         first, fn, value = self._run.dims.first, msg["fn"], msg["value"]
-        _refuse_plates(msg, first)
         batch_shape = getattr(value, "shape", ())
         batch_shape = batch_shape[: len(batch_shape) - getattr(fn, "event_dim", 0)]
         shared = ids

@@ -109,7 +109,7 @@ class SubsampleMessenger(IndepMessenger):
         given = None if subsample is None else self._as_indices(subsample)
         msg = new_message("sample", self.name, law, value=given)
         self._indices = self._as_indices(emit(msg))
-        self.subsample_size = len(self._indices)
+        self.subsample_size = self._indices.shape[0]
         if wanted is not None and wanted != self.subsample_size:
             raise site_error(
                 self.name,

@@ -41,7 +41,8 @@ def symbolize_sites(
         for dim, id_ in infer.get("_dim_to_id", {}).items():
             symbols[dim] = opt_einsum.get_symbol(2 * id_ + 1)
         site["infer"] = {**infer, "_dim_to_symbol": symbols}
-        symbol_to_dim.update((symbol, dim) for dim, symbol in symbols.items())
+        for dim, symbol in symbols.items():
+            symbol_to_dim[symbol] = dim
     return plates, symbol_to_dim
 
 
