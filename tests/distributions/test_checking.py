@@ -49,7 +49,15 @@ def test_every_law_with_parameters_is_in_the_table() -> None:
 
 def test_every_law_with_a_density_is_in_the_table_of_values() -> None:
     shown = {type(law).__name__ for law, *_ in WRONG_VALUES} | {"Unit"}  # no entries to be wrong
-    assert offered() - ABSTRACT - MADE_OF_OTHERS - WITHOUT_DENSITY - shown == set()
+
+    def is_shown(name: str) -> bool:
+        """Whether the law, or that whose density it inherits, is there; missing values may be NaN."""
+        bases = getattr(dist, name).__mro__
+        scorer = next(i for i, base in enumerate(bases) if "log_prob" in vars(base))
+        return "Masked" in name or any(base.__name__ in shown for base in bases[: scorer + 1])
+
+    missing = offered() - ABSTRACT - MADE_OF_OTHERS - WITHOUT_DENSITY
+    assert {name for name in missing if not is_shown(name)} == set()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=ids)

@@ -80,7 +80,8 @@ def test_entropies(example: Example) -> None:
         with dist.validation_enabled(False):
             return -law.log_prob(value)
 
-    assert_within(entropy, *nodes.expectation(law, surprise))
+    expected, error = nodes.expectation(law, surprise)
+    assert_within(entropy, expected, error * 40)  # for the logarithm of the last number, -37
 
 
 @proper
