@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 import torch
-from torch.distributions import AbsTransform, AffineTransform, ExpTransform, Transform, constraints
+from torch.distributions import AffineTransform, ExpTransform, Transform, constraints
 
-from pyro.distributions.checking import is_readable, quick_test, surely_belongs
+from pyro.distributions.checking import is_readable
 from pyro.distributions.gamma import Exponential, draw_gamma
+from pyro.distributions.half import HalfLaw
 from pyro.distributions.parameters import (
     Parameter,
     Real,
@@ -18,7 +19,6 @@ from pyro.distributions.parameters import (
 )
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMixin
 
-_NONNEGATIVE = quick_test(constraints.nonnegative)
 _NEARLY_EXPONENTIAL = 1e-8  # shapes below this take the first terms of a series
 
 
@@ -30,14 +30,10 @@ def cauchy_log_density(value: torch.Tensor, loc: Real, scale: Real, shift: float
     :param scale: the scale.
     :param shift: the constant.
     """
-    if not isinstance(loc, float) or loc:
-        value = value - as_operand(loc, value)
-    z = value / as_operand(scale, value)
-    if isinstance(scale, float) and scale > 0.0:
-        level = constant(shift - math.log(scale), value)
-    else:
-        level = constant(shift, value) - as_operand(scale, value).log()
-    return level - torch.log1p(z * z)
+    away = value - as_operand(loc, value) if not isinstance(loc, float) or loc else value
+    scale = as_operand(scale, value)
+    spread = torch.addcmul(scale, away, away / scale)  # scale * (1 + z * z)
+    return constant(shift, spread) - spread.log()
 
 
 class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMixin):
@@ -82,7 +78,7 @@ class Cauchy(ReparameterisedLaw, torch.distributions.Cauchy, TorchDistributionMi
         return self._over_batch(cauchy_log_density(value, loc, scale, -math.log(math.pi)))
 
 
-class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistributionMixin):
+class HalfCauchy(HalfLaw, torch.distributions.HalfCauchy, TorchDistributionMixin):  # type: ignore[override]
     r"""Law of :math:`|y|` with :math:`y\sim\mathrm{Cauchy}(0,\gamma)`.
 
     :param scale: the median :math:`\gamma`, positive.
@@ -92,22 +88,7 @@ class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistri
     tensor(-0.4516)
     """
 
-    scale = Parameter()
-
-    def __init__(self, scale: Real, validate_args: bool | None = None) -> None:
-        self._hold(HalfCauchy, scale=scale)
-        self._check_parameters(validate_args)
-
-    @property
-    def base_dist(self) -> Cauchy:  # type: ignore[override]
-        """The law before the sign is dropped."""
-        law: Cauchy = self._view_as(Cauchy, loc=0.0, scale=self._given_as("scale"))
-        return law
-
-    @property
-    def transforms(self) -> list[Transform]:  # type: ignore[override]
-        """The absolute value."""
-        return [AbsTransform()]
+    _whole = Cauchy
 
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Draw differentiably.
@@ -122,20 +103,8 @@ class HalfCauchy(ReparameterisedLaw, torch.distributions.HalfCauchy, TorchDistri
         scale = self.scale
         return blank(shape, scale).cauchy_().abs_() * scale
 
-    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the log density, minus infinity where the value is negative.
-
-        :param value: the value.
-        """
-        if not isinstance(value, torch.Tensor):
-            value = torch.as_tensor(value, dtype=self._dtype)
-        inside = self._validate_args and self._is_inside(value)
-        (scale,) = self._operands(value)
-        result = cauchy_log_density(value, 0.0, scale, math.log(2 / math.pi))
-        result = self._over_batch(result)
-        if inside or surely_belongs(value, _NONNEGATIVE):
-            return result
-        return torch.where(value < 0, -math.inf, result)
+    def _log_density(self, value: torch.Tensor, scale: Real) -> torch.Tensor:
+        return cauchy_log_density(value, 0.0, scale, math.log(2 / math.pi))
 
 
 class StudentT(ReparameterisedLaw, torch.distributions.StudentT, TorchDistributionMixin):

@@ -3,9 +3,10 @@
 import math
 
 import torch
-from torch.distributions import AbsTransform, ExpTransform, Transform, constraints
+from torch.distributions import ExpTransform, Transform, constraints
 
 from pyro.distributions.checking import quick_test, surely_belongs
+from pyro.distributions.half import HalfLaw
 from pyro.distributions.parameters import (
     HoldingLaw,
     Parameter,
@@ -18,7 +19,6 @@ from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistributionMix
 
 _LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
 _POSITIVE = quick_test(constraints.positive)
-_NONNEGATIVE = quick_test(constraints.nonnegative)
 
 
 def draw_normal(law: HoldingLaw, shape: torch.Size) -> torch.Tensor:
@@ -152,7 +152,7 @@ class LogNormal(ReparameterisedLaw, torch.distributions.LogNormal, TorchDistribu
         return torch.where(value <= 0, -math.inf, result)
 
 
-class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistributionMixin):
+class HalfNormal(HalfLaw, torch.distributions.HalfNormal, TorchDistributionMixin):  # type: ignore[override]
     r"""Law of :math:`|y|` with :math:`y\sim\mathrm{Normal}(0,\sigma)`.
 
     :param scale: the scale :math:`\sigma`, positive.
@@ -162,22 +162,7 @@ class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistri
     tensor(-0.2258)
     """
 
-    scale = Parameter()
-
-    def __init__(self, scale: Real, validate_args: bool | None = None) -> None:
-        self._hold(HalfNormal, scale=scale)
-        self._check_parameters(validate_args)
-
-    @property
-    def base_dist(self) -> Normal:  # type: ignore[override]
-        """The law before the sign is dropped."""
-        law: Normal = self._view_as(Normal, loc=0.0, scale=self._given_as("scale"))
-        return law
-
-    @property
-    def transforms(self) -> list[Transform]:  # type: ignore[override]
-        """The absolute value."""
-        return [AbsTransform()]
+    _whole = Normal
 
     def rsample(self, sample_shape: Shape = NO_SHAPE) -> torch.Tensor:
         """Draw differentiably.
@@ -192,14 +177,5 @@ class HalfNormal(ReparameterisedLaw, torch.distributions.HalfNormal, TorchDistri
         noise = torch.normal(0.0, 1.0, shape, dtype=scale.dtype, device=scale.device)
         return noise.abs_() * scale
 
-    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the log density, minus infinity where the value is negative.
-
-        :param value: the value.
-        """
-        inside = self._validate_args and self._is_inside(value)
-        (scale,) = self._operands(value)
-        result = self._over_batch(normal_log_density(value, 0.0, scale, math.log(2)))
-        if inside or surely_belongs(value, _NONNEGATIVE):
-            return result
-        return torch.where(value < 0, -math.inf, result)
+    def _log_density(self, value: torch.Tensor, scale: Real) -> torch.Tensor:
+        return normal_log_density(value, 0.0, scale, math.log(2))

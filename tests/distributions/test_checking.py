@@ -51,7 +51,7 @@ def test_every_law_with_a_density_is_in_the_table_of_values() -> None:
     shown = {type(law).__name__ for law, *_ in WRONG_VALUES} | {"Unit"}  # no entries to be wrong
 
     def is_shown(name: str) -> bool:
-        """Whether the law, or that whose density it inherits, is there; missing values may be NaN."""
+        """Whether the law is there, or one whose density it inherits; masked laws take NaN."""
         bases = getattr(dist, name).__mro__
         scorer = next(i for i, base in enumerate(bases) if "log_prob" in vars(base))
         return "Masked" in name or any(base.__name__ in shown for base in bases[: scorer + 1])
