@@ -63,7 +63,7 @@ from pyro.distributions.sine_bivariate_von_mises import SineBivariateVonMises
 from pyro.distributions.sine_skewed import SineSkewed
 from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.spanning_tree import SpanningTree
-from pyro.distributions.stable import Stable
+from pyro.distributions.stable import Stable, StableWithLogProb
 from pyro.distributions.torch import *  # noqa: F403
 from pyro.distributions.torch import __all__ as _torch_names
 from pyro.distributions.torch_distribution import (
@@ -140,6 +140,7 @@ __all__ = [
     "SineSkewed",
     "SpanningTree",
     "Stable",
+    "StableWithLogProb",
     "TorchDistribution",
     "TorchDistributionMixin",
     "TransformModule",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import pyro.distributions as dist
 from tests.distributions.examples.basic import L3
-from tests.distributions.examples.example import Example, Tensors, WrongParameter, WrongValue
+from tests.distributions.examples.example import Example, Tensors, WrongParameter, WrongValue, two
 
 T = torch.tensor
 NAN = math.nan
@@ -93,6 +93,13 @@ EXAMPLES = [
         ),
         pathwise=False,
     ),
+    two(
+        "StableWithLogProb",
+        stability=[1.5, 0.8],
+        skew=[0.3, -0.6],
+        scale=[1.0, 2.0],
+        loc=[0.5, -1.0],
+    ),
 ]
 
 WRONG_PARAMETERS: list[WrongParameter] = [
@@ -136,6 +143,7 @@ WRONG_PARAMETERS: list[WrongParameter] = [
         "probs",
         "Simplex",
     ),
+    ("StableWithLogProb", lambda: dist.StableWithLogProb(2.5, 0.0), "stability", "Interval"),
 ]
 
 WRONG_VALUES: list[WrongValue] = [
@@ -153,6 +161,7 @@ WRONG_VALUES: list[WrongValue] = [
         "Simplex",
     ),
     (dist.Rejector(dist.Exponential(1.0), torch.neg, T(0.5).log()), T(-1.0), "GreaterThanEq"),
+    (dist.StableWithLogProb(1.5, 0.0), T(NAN), "Real"),
 ]
 
 WITHOUT_DENSITY = {"ImproperUniform"}  # but without draws
