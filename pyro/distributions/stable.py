@@ -9,7 +9,7 @@ from torch.distributions import constraints
 from pyro.distributions.parameters import Parameter, Real, ReparameterisedLaw
 from pyro.distributions.stable_log_prob import standard_log_density
 from pyro.distributions.stable_noise import skew_excess as skew_excess
-from pyro.distributions.stable_noise import stable_from_noise
+from pyro.distributions.stable_noise import stable_from_noise as stable_from_noise
 from pyro.distributions.torch_mixin import NO_SHAPE, Shape, TorchDistribution
 
 _HALF_PI = math.pi / 2

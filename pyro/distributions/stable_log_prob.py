@@ -38,7 +38,7 @@ _REACH = 3.2  # the outermost points lie 1e-17 of the interval from its ends
 _TINY = 1e-150  # so that its square is a number
 _NEAR_CAUCHY = 0.1, 0.2  # how far exponent and skewness may be from 1 and 0
 _ROUNDING = 1e-13
-_NEAR_CENTRE = 1e-4  # how close to the centre -tau the formula is used, times |1 - alpha|
+_NEAR_CENTRE = 1e-5  # how close to the centre -tau the formula is used, times |1 - alpha|
 _EDGE = 340.0  # the logit of a share that is as good as 0 or 1
 _FALL = 20.0
 _LARGEST = 1e100
@@ -74,7 +74,9 @@ def create_integrator(num_points: int) -> Integrator:
         length = high - low
         column = (-1,) + (1,) * length.dim()
         points = low + length * share.to(length).reshape(column)
-        return (fn(points) + log_weight.to(length).reshape(column)).logsumexp(0) + length.log()
+        terms = fn(points) + log_weight.to(length).reshape(column)
+        log_integral: Tensor = terms.logsumexp(0) + length.log()
+        return log_integral
 
     return integrate
 
@@ -329,7 +331,7 @@ def _reach_of_needle(angles: _Angles, peak: Tensor, direction: float) -> Tensor:
 
 def _bisect(is_before: Callable[[Tensor], Tensor], start: Tensor, end: Tensor) -> Tensor:
     """Return where a condition that holds at the start, or nowhere, ceases to hold."""
-    for _ in range(60):
+    for _ in range(50):
         middle = (start + end) / 2
         before = is_before(middle)
         start, end = torch.where(before, middle, start), torch.where(before, end, middle)

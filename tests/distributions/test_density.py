@@ -19,7 +19,8 @@ def is_discrete(example: Example) -> bool:
 
 def is_univariate(example: Example) -> bool:
     law = example.make()
-    return not law.event_shape and not isinstance(law, (dist.Delta, dist.MaskedDistribution))
+    apart = (dist.Delta, dist.MaskedDistribution, dist.StableWithLogProb)
+    return not law.event_shape and not isinstance(law, apart)
 
 
 @some(lambda example: example.reference is not None)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import pyro.distributions as dist
 from tests.distributions.examples.basic import L3
-from tests.distributions.examples.example import Example, Tensors, WrongParameter, WrongValue, two
+from tests.distributions.examples.example import Example, Tensors, WrongParameter, WrongValue
 
 T = torch.tensor
 NAN = math.nan
@@ -93,13 +93,7 @@ EXAMPLES = [
         ),
         pathwise=False,
     ),
-    two(
-        "StableWithLogProb",
-        stability=[1.5, 0.8],
-        skew=[0.3, -0.6],
-        scale=[1.0, 2.0],
-        loc=[0.5, -1.0],
-    ),
+    Example(lambda t: dist.StableWithLogProb(t([1.5, 0.8]), t([0.3, -0.6]), t([1.0, 2.0]), t(0.5))),
 ]
 
 WRONG_PARAMETERS: list[WrongParameter] = [
