@@ -91,7 +91,9 @@ class LKJCorrCholesky(LKJCholesky):
 
     >>> import warnings
     >>> with warnings.catch_warnings(record=True):
-    ...     LKJCorrCholesky(2, 1.0).event_shape
+    ...     warnings.simplefilter("always")
+    ...     law = LKJCorrCholesky(2, 1.0)
+    >>> law.event_shape
     torch.Size([2, 2])
     """
 

@@ -149,8 +149,8 @@ class StableWithLogProb(Stable):
 
     The law of Cauchy:
 
-    >>> StableWithLogProb(1.0, 0.0).log_prob(torch.tensor(0.0)).exp() * math.pi
-    tensor(1.)
+    >>> StableWithLogProb(1.0, 0.0).log_prob(torch.tensor(0.0)), -math.log(math.pi)
+    (tensor(-1.1447), -1.14472...)
     """
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -56,9 +56,8 @@ def create_integrator(num_points: int) -> Integrator:
     :param num_points: the number of points.
     :raises ValueError: where it is less than 2.
 
-    >>> log_integral = create_integrator(50)(torch.log, torch.tensor([0.0, 2.0]))
-    >>> log_integral.exp()
-    tensor(2.0000)
+    >>> create_integrator(50)(torch.log, torch.tensor([0.0, 2.0]))  # the logarithm of 2
+    tensor(0.6931)
     """
     if num_points < 2:
         raise ValueError(f"create_integrator: num_points is {num_points}, expected 2 or more.")
@@ -102,8 +101,8 @@ def integrate(fn: Callable[[Tensor], Tensor], domain: Tensor) -> Tensor:
     :param fn: the function :math:`f`; it gets points along a new dimension on the left.
     :param domain: the ends of the intervals, of shape ``(2, *batch)``.
 
-    >>> integrate(torch.log, torch.tensor([0.0, 2.0])).exp()
-    tensor(2.0000)
+    >>> integrate(torch.log, torch.tensor([0.0, 2.0]))  # the logarithm of 2
+    tensor(0.6931)
     """
     return _integrator(fn, domain)
 
