@@ -19,4 +19,5 @@ def clamp_preserve_gradients(x: Tensor, min: float, max: float) -> Tensor:
     >>> y.detach(), x.grad
     (tensor([-1.0000,  0.5000]), tensor([1., 1.]))
     """
-    return x + (x.clamp(min, max) - x).detach()
+    held = x.detach()
+    return x + (held.clamp(min, max) - held)

@@ -80,7 +80,7 @@ class AffineAutoregressive(TransformModule):
     def _call(self, x: Tensor) -> Tensor:
         shift, log_scale = self._shift_and_log_scale(x)
         self._keep(x, log_scale)
-        return shift + log_scale.exp() * x
+        return torch.addcmul(shift, log_scale.exp(), x)
 
     def _inverse(self, y: Tensor) -> Tensor:
         def entry(i: int, x: Tensor) -> tuple[Tensor, Tensor]:

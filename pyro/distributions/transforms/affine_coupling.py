@@ -98,7 +98,7 @@ class AffineCoupling(TransformModule):
         first, second = self._split(x)
         shift, log_scale = self._shift_and_log_scale(first, second)
         self._keep(x, log_scale)
-        return _joined(first, shift + log_scale.exp() * second, self.dim)
+        return _joined(first, torch.addcmul(shift, log_scale.exp(), second), self.dim)
 
     def _inverse(self, y: Tensor) -> Tensor:
         first, second = self._split(y)
@@ -122,8 +122,9 @@ class AffineCoupling(TransformModule):
 
 def _joined(first: Tensor, second: Tensor, dim: int) -> Tensor:
     """Concatenate both parts; a context may have given the second a larger batch."""
-    batch = second.shape[: second.dim() + dim]
-    return torch.cat([first.expand(*batch, *first.shape[dim:]), second], dim)
+    if second.shape[:dim] != first.shape[:dim]:
+        first = first.expand(*second.shape[:dim], *first.shape[dim:])
+    return torch.cat([first, second], dim)
 
 
 class ConditionalAffineCoupling(ConditionalTransformModule):

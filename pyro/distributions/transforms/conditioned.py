@@ -65,7 +65,8 @@ class ConditionedTransform(CachedTransform):
     def _tensors(self) -> list[Tensor]:
         source = self if isinstance(self, nn.Module) else self._given
         if isinstance(source, nn.Module):
-            return [*tensors_in_use(source), *source.buffers()]
+            constants = [own for own in source._buffers.values() if own is not None]
+            return tensors_in_use(source) + constants
         if isinstance(source, Tensor):
             return [source]
         return [] if callable(source) else [term for term in source if isinstance(term, Tensor)]
