@@ -46,6 +46,19 @@ class AtContext(nn.Module):
         return outputs if self._shaped is None else self._shaped(outputs)
 
 
+def unflattened(outputs: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Give the last dimension of a network's outputs the shape that they are meant to have.
+
+    :param outputs: the outputs.
+    :param sizes: the shape.
+
+    >>> import torch
+    >>> unflattened(torch.zeros(5, 6), (2, 3)).shape
+    torch.Size([5, 2, 3])
+    """
+    return outputs.reshape(*outputs.shape[:-1], *sizes)
+
+
 class ConditionedTransform(CachedTransform):
     """Base of transforms that are given their parameters, or a function that computes them.
 

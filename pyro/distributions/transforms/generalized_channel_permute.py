@@ -1,6 +1,7 @@
 """Flows that mix the channels of images: convolutions of size 1 by 1."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,11 @@ from torch import Tensor, nn
 import pyro.distributions.constraints as constraints
 from pyro.distributions.conditional_transforms import ConditionalTransformModule
 from pyro.distributions.torch_transform import TransformModule
-from pyro.distributions.transforms.conditioned import AtContext, ConditionedTransform
+from pyro.distributions.transforms.conditioned import (
+    AtContext,
+    ConditionedTransform,
+    unflattened,
+)
 from pyro.ops.networks import DenseNN
 
 __all__ = [
@@ -183,7 +188,7 @@ class ConditionalGeneralizedChannelPermute(ConditionalTransformModule):
         :param context: what the network takes.
         """
         sizes = self.channels, self.channels
-        factors = AtContext(self.nn, context, torch.nn.Unflatten(-1, sizes))
+        factors = AtContext(self.nn, context, partial(unflattened, sizes=sizes))
         return ConditionedGeneralizedChannelPermute(self.permutation, factors)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,11 @@ from torch.nn.functional import normalize
 import pyro.distributions.constraints as constraints
 from pyro.distributions.conditional_transforms import ConditionalTransformModule
 from pyro.distributions.torch_transform import TransformModule
-from pyro.distributions.transforms.conditioned import AtContext, ConditionedTransform
+from pyro.distributions.transforms.conditioned import (
+    AtContext,
+    ConditionedTransform,
+    unflattened,
+)
 from pyro.ops.networks import DenseNN
 
 __all__ = [
@@ -166,7 +171,9 @@ class ConditionalHouseholder(ConditionalTransformModule):
         :param context: what the network takes.
         """
         sizes = self.count_transforms, self.input_dim
-        return ConditionedHouseholder(AtContext(self.nn, context, torch.nn.Unflatten(-1, sizes)))
+        return ConditionedHouseholder(
+            AtContext(self.nn, context, partial(unflattened, sizes=sizes))
+        )
 
 
 def householder(input_dim: int, count_transforms: int | None = None) -> Householder:

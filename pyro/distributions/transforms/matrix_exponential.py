@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor, nn
 import pyro.distributions.constraints as constraints
 from pyro.distributions.conditional_transforms import ConditionalTransformModule
 from pyro.distributions.torch_transform import TransformModule
-from pyro.distributions.transforms.conditioned import AtContext, ConditionedTransform
+from pyro.distributions.transforms.conditioned import (
+    AtContext,
+    ConditionedTransform,
+    unflattened,
+)
 from pyro.ops.expm_action import expm_action
 from pyro.ops.networks import DenseNN
 
@@ -192,7 +197,7 @@ class ConditionalMatrixExponential(ConditionalTransformModule):
         :param context: what the network takes.
         """
         sizes = self.input_dim, self.input_dim
-        weights = AtContext(self.nn, context, torch.nn.Unflatten(-1, sizes))
+        weights = AtContext(self.nn, context, partial(unflattened, sizes=sizes))
         return ConditionedMatrixExponential(
             weights, self.iterations, self.normalization, self.bound
         )

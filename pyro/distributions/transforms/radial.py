@@ -56,21 +56,22 @@ class ConditionedRadial(ConditionedTransform):
 
     def _call(self, x: Tensor) -> Tensor:
         centre, alpha, sigma = self._positive()
-        radius = torch.linalg.vector_norm(x - centre, dim=-1, keepdim=True)
+        offset = x - centre
+        radius = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
         across = (radius + sigma) / (radius + alpha)
         self._keep(x, (radius, alpha, sigma, across))
-        y: Tensor = centre + (x - centre) * across
-        return y
+        return torch.addcmul(centre, offset, across)
 
     def _inverse(self, y: Tensor) -> Tensor:
         centre, alpha, sigma = self._positive()
-        image = torch.linalg.vector_norm(y - centre, dim=-1, keepdim=True)
+        offset = y - centre
+        image = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
         # r² + (σ - ρ) r - αρ = 0, by the form of the root in which nothing cancels.
         half = (image - sigma) / 2
         root = (half.square() + alpha * image).sqrt() + half.abs()
         radius = torch.where(half > 0, root, alpha * image / root)
         across = (radius + sigma) / (radius + alpha)
-        x = centre + (y - centre) / across
+        x = torch.addcdiv(centre, offset, across)
         self._keep(x, (radius, alpha, sigma, across))
         return x
 
