@@ -1,5 +1,6 @@
 """Transforms that are modules of torch, so that they learn and serialise."""
 
+from operator import is_
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class CachedTransform(Transform):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._kept: tuple[Any, Any] = _NOTHING
-        self._kept_for: tuple[bool, list[tuple[Tensor, int]]] | None = None
+        self._kept_for: tuple[list[int], list[Tensor]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return without_memory(self.__dict__) | {"_kept": _NOTHING, "_kept_for": None}
@@ -64,11 +65,12 @@ class CachedTransform(Transform):
         if self._cache_size == 0:
             return
         # References, not ids, since an id may come back with another tensor.
-        tensors = [(tensor, tensor._version) for tensor in self._tensors()]
-        now = torch.is_grad_enabled(), tensors
-        if self._kept_for is None or not _same(self._kept_for, now):
+        tensors = self._tensors()
+        state = [torch.is_grad_enabled(), *[tensor._version for tensor in tensors]]
+        kept_for = self._kept_for
+        if kept_for is None or state != kept_for[0] or not all(map(is_, tensors, kept_for[1])):
             self._cached_x_y = self._kept = _NOTHING
-            self._kept_for = now
+            self._kept_for = state, tensors
 
     def _keep(self, x: Tensor, terms: Any) -> None:
         """Remember for :meth:`_kept_at` what was computed at a value on the way to its image."""
@@ -113,14 +115,6 @@ class TransformModule(CachedTransform, nn.Module):
 
     def _tensors(self) -> list[Tensor]:
         return tensors_in_use(self)
-
-
-def _same(one: tuple[bool, Any], other: tuple[bool, Any]) -> bool:
-    return (
-        one[0] == other[0]
-        and len(one[1]) == len(other[1])
-        and all(a is b and v == w for (a, v), (b, w) in zip(one[1], other[1], strict=True))
-    )
 
 
 def without_memory(state: dict[str, Any]) -> dict[str, Any]:
