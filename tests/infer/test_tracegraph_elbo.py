@@ -21,16 +21,12 @@ from tests.infer.exact import (
     assert_unbiased,
     constant,
     double,
-    expected_gradient,
     leaves,
-    normal_outcomes,
     variance_of_gradient,
 )
 from tests.infer.test_trace_elbo import (
     DATA,
-    ScoreNormal,
     chain,
-    chain_loss,
     chain_params,
     coins_in_plate,
     guide_in_plate,
@@ -94,24 +90,6 @@ EVERY_PROGRAM = pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(P
 def test_discrete_programs_are_unbiased_with_any_baseline(program: Any, options: Any) -> None:
     model, guide, names, shapes = program
     assert_unbiased(model, with_baseline(guide, options), names, shapes, elbo=Forgetful())
-
-
-@pytest.mark.parametrize("pathwise1", [True, False])
-@pytest.mark.parametrize("pathwise2", [True, False])
-def test_gaussian_chain_is_unbiased(pathwise1: Any, pathwise2: Any) -> None:
-    laws = [dist.Normal if pathwise else ScoreNormal for pathwise in (pathwise1, pathwise2)]
-
-    def guide() -> None:
-        means, scales = chain_params()
-        for i, law in enumerate(laws):
-            pyro.sample(f"z{i + 1}", law(means[i], scales[i]))
-
-    expected = chain_loss()
-    params = leaves("means", "scales")
-    outcomes = normal_outcomes(["z1", "z2"], {"z1": pathwise1, "z2": pathwise2})
-    loss, grads = expected_gradient(TraceGraph_ELBO(), chain, guide, outcomes, params)
-    assert_close(loss, expected)
-    assert_close(grads, list(torch.autograd.grad(expected, params)))
 
 
 def dependent_guide() -> None:
