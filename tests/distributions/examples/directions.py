@@ -9,6 +9,7 @@ import torch
 
 import pyro.distributions as dist
 from tests.distributions.examples.example import Example, Tensors, WrongParameter, WrongValue
+from tests.distributions.integration import circle
 
 T = torch.tensor
 NAN = math.nan
@@ -23,14 +24,16 @@ EXAMPLES = [
     Example(
         lambda t: dist.SineBivariateVonMises(
             t([0.5, -1.0]), t(0.3), t(2.0), t([0.7, 1.5]), correlation=t([-0.6, 3.0])
-        )
+        ),
+        nodes=circle,
     ),
     Example(
         lambda t: dist.SineBivariateVonMises(
             t(0.5), t(0.3), t(2.0), t(3.0), weighted_correlation=t(0.6)
-        )
+        ),
+        nodes=circle,
     ),
-    Example(skewed),
+    Example(skewed, nodes=circle),
     Example(lambda t: dist.VonMises3D(t([0.5, -1.0, 2.0]))),
     Example(lambda t: dist.VonMises3D(t([[0.5, -1.0, 2.0], [0.01, 0.02, 0.03]]))),
 ]
