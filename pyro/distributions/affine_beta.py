@@ -77,7 +77,7 @@ class AffineBeta(ReparameterisedLaw, TransformedDistribution):
     @property
     def base_dist(self) -> Beta:  # type: ignore[override]
         """The law of the share of the interval that lies below."""
-        a, b = self._given_as("concentration1"), self._given_as("concentration0")
+        a, b = self.concentration1, self.concentration0  # as tensors, which know the dtype
         law: Beta = self._view_as(Beta, concentration1=a, concentration0=b)
         return law
 
