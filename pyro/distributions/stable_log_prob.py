@@ -23,7 +23,7 @@ integration*, Publ. RIMS 9(3).
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ from torch import Tensor
 from pyro.distributions.stable_noise import scaled_tangent, skew_excess
 from pyro.ops.readable import is_readable
 
-Integrator = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+Integrator = Callable[..., Tensor]
 
 _HALF_PI = math.pi / 2
 _REACH = 3.2  # the outermost points lie 1e-17 of the interval from its ends
@@ -95,16 +95,17 @@ def set_integrator(num_points: int) -> None:
     _integrator = create_integrator(num_points)
 
 
-def integrate(fn: Callable[[Tensor], Tensor], domain: Tensor) -> Tensor:
+def integrate(*args: Any, **kwargs: Any) -> Tensor:
     r"""Return the logarithms of integrals of :math:`e^{f(x)}`, by the rule that is set.
 
-    :param fn: the function :math:`f`; it gets points along a new dimension on the left.
-    :param domain: the ends of the intervals, of shape ``(2, *batch)``.
+    :param args: the function :math:`f` and the ends of the intervals, as for what
+        :func:`create_integrator` returns.
+    :param kwargs: the same by name, ``fn`` and ``domain``.
 
     >>> integrate(torch.log, torch.tensor([0.0, 2.0]))  # the logarithm of 2
     tensor(0.6931)
     """
-    return _integrator(fn, domain)
+    return _integrator(*args, **kwargs)
 
 
 def standard_log_density(stability: Tensor, skew: Tensor, x: Tensor) -> Tensor:
