@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyro.distributions as dist
 from tests.distributions.examples.example import Example
-from tests.distributions.table import ABSTRACT, EXAMPLES, WITHOUT_DENSITY, ids
+from tests.distributions.table import ABSTRACT, EXAMPLES, MADE_OF_OTHERS, WITHOUT_DENSITY, ids
 from tests.helpers import assert_close
 
 every_law = pytest.mark.parametrize("example", EXAMPLES, ids=ids)
@@ -256,3 +257,34 @@ def test_entropy_has_the_shape_of_the_batch(example: Example) -> None:
     except NotImplementedError:
         return
     assert entropy.shape == law.batch_shape
+
+
+class Recorder(TorchDispatchMode):
+    """Lists the operations that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def operations(law: Any, value: torch.Tensor) -> list[str]:
+    with Recorder() as recorder:
+        law.log_prob(value)
+    return recorder.names
+
+
+@every_law
+def test_validation_that_is_off_costs_nothing(example: Example) -> None:
+    law = example.make()
+    value = law()
+    law.log_prob(value)  # what a law computes once, such as log odds, it computes now
+    with dist.validation_enabled(False):
+        unchecked = operations(law, value)
+    assert not [name for name in unchecked if "_is_all_true" in name]
+    if example.name not in MADE_OF_OTHERS:  # whose parts have flags of their own
+        law._validate_args = False
+        assert operations(law, value) == unchecked
