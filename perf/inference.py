@@ -280,7 +280,7 @@ INFERENCE: dict[str, tuple[Callable[[], Run], int]] = {
     "mh resampler": (
         lambda: with_guide(
             lambda guide: MHResampler(
-                WeighedPredictive(regression, guide=guide, num_samples=DRAWS, parallel=True),
+                WeighedPredictive(regression, guide=guide, num_samples=DRAWS),
                 source_samples_slice=slice(0, DRAWS),
                 stored_samples_slice=slice(0, DRAWS),
             )
