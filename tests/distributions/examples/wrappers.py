@@ -48,6 +48,11 @@ def vectors_of_two_kinds(t: Tensors) -> dist.MaskedMixture:
     )
 
 
+def rounded(build: Any) -> Example:
+    """An example of a law that scores what its draws were rounded from."""
+    return Example(build, pathwise=False, proper=False)
+
+
 EXAMPLES = [
     Example(
         lambda t: dist.AVFMultivariateNormal(
@@ -58,8 +63,8 @@ EXAMPLES = [
     ),
     Example(lambda t: dist.LKJ(3, t([0.7, 2.0])), pathwise=False),
     Example(lambda t: older_lkj(t([0.7, 2.0])), pathwise=False),
-    Example(two_sides),
-    Example(vectors_of_two_kinds, pathwise=False),
+    Example(two_sides, proper=False),
+    Example(vectors_of_two_kinds, pathwise=False, proper=False),
     Example(
         lambda t: dist.NanMaskedNormal(t([0.5, -1.0]), t([1.0, 2.0])),
         st.norm([0.5, -1.0], [1.0, 2.0]),
@@ -78,20 +83,15 @@ EXAMPLES = [
         ),
         st.expon(scale=[1 / 1.5, 0.4]),
         pathwise=False,
+        biased=True,  # without the score of having been accepted
     ),
-    Example(lambda t: dist.RelaxedBernoulliStraightThrough(t(0.7), t([0.3, 0.8])), pathwise=False),
-    Example(
-        lambda t: dist.RelaxedBernoulliStraightThrough(t([0.7]), logits=t([0.3])), pathwise=False
-    ),
-    Example(
-        lambda t: dist.RelaxedOneHotCategoricalStraightThrough(t(0.7), t([0.3, 0.7])),
-        pathwise=False,
-    ),
-    Example(
+    rounded(lambda t: dist.RelaxedBernoulliStraightThrough(t(0.7), t([0.3, 0.8]))),
+    rounded(lambda t: dist.RelaxedBernoulliStraightThrough(t([0.7]), logits=t([0.3]))),
+    rounded(lambda t: dist.RelaxedOneHotCategoricalStraightThrough(t(0.7), t([0.3, 0.7]))),
+    rounded(
         lambda t: dist.RelaxedOneHotCategoricalStraightThrough(
             t(0.7), logits=t([[0.2, 0.5, 0.3], [1.0, 0.0, -1.0]])
-        ),
-        pathwise=False,
+        )
     ),
     Example(lambda t: dist.StableWithLogProb(t([1.5, 0.8]), t([0.3, -0.6]), t([1.0, 2.0]), t(0.5))),
 ]
