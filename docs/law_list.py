@@ -61,6 +61,7 @@ DEPENDENT = {
     "Categorical": "whole numbers below the number of weights",
     "ExponentialFamily": "what a subclass declares",
     "Multinomial": "vectors of counts whose sum is the number of trials",
+    "OrderedLogistic": "whole numbers up to the number of cutpoints",
     "Pareto": "numbers from the scale",
     "MixtureSameFamily": "that of the components",
     "TransformedDistribution": "the image of the base law's under the transforms",

@@ -83,7 +83,9 @@ class LKJ(TransformedDistribution):
 
 
 class LKJCorrCholesky(LKJCholesky):
-    """An older name of :class:`~pyro.distributions.LKJCholesky`, with other names of parameters.
+    r"""An older name of :class:`~pyro.distributions.LKJCholesky`, with other names of parameters.
+
+    The density of :math:`R=LL^\top` is proportional to :math:`\det(R)^{\eta-1}`.
 
     :param d: the size of the matrix, at least 2.
     :param eta: the concentration, positive.

@@ -18,6 +18,8 @@ from pyro.ops.readable import is_readable
 class NanMaskedNormal(Normal):
     r"""Normal law of numbers that may be missing; a NaN has log density 0.
 
+    A number :math:`x` has the density :math:`N(x; \mu, \sigma^2)`.
+
     :param loc: the mean.
     :param scale: the standard deviation, positive.
     :param validate_args: whether to check parameters and the shape of values.

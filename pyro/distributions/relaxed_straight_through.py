@@ -76,9 +76,10 @@ class QuantizeBernoulli(Function):
 
 
 class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
-    """One-hot law, with the gradients of the relaxed law that it is rounded from.
+    r"""One-hot law, with the gradients of the relaxed law that it is rounded from.
 
-    See the module for how values are scored.
+    A draw scores the density of the relaxed value that it was rounded from; any other value the
+    probability of being rounded to it, :math:`p_k=w_k/\sum_j w_j` for the :math:`k`-th choice.
 
     :param temperature: the temperature of the relaxed law, positive.
     :param probs: nonnegative weights along the rightmost dimension; they are normalised.
@@ -126,9 +127,10 @@ class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
 
 
 class RelaxedBernoulliStraightThrough(RelaxedBernoulli):
-    """Bernoulli law, with the gradients of the relaxed law that it is rounded from.
+    r"""Bernoulli law, with the gradients of the relaxed law that it is rounded from.
 
-    See the module for how values are scored.
+    A draw scores the density of the relaxed value that it was rounded from; any other value the
+    probability of being rounded to it, :math:`p^x(1-p)^{1-x}`.
 
     :param temperature: the temperature of the relaxed law, positive.
     :param probs: the probability of 1.
