@@ -253,11 +253,12 @@ def check_plates_of_site(site: Site, max_plate_nesting: float) -> None:
             )
     for dim in range(-1, -int(min(len(shape), max_plate_nesting)) - 1, -1):
         if shape[dim] != 1 and dim not in frames:
-            plates = _listed(frame.name for frame in frames.values())
+            names = _listed(frame.name for frame in frames.values())
+            around = f"the plates are {names}" if frames else "there is none around it"
             raise site_error(
                 site["name"],
                 f"log density has shape {tuple(shape)}, with {shape[dim]} elements at dim {dim}, "
-                f"which belongs to no plate; the plates are {plates}",
+                f"which belongs to no plate; {around}",
                 f"Declare the batch by with pyro.plate(name, {shape[dim]}), or make it one event "
                 "by .to_event(n).",
             )
